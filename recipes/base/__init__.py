@@ -1,0 +1,1 @@
+"""How the packaged base model is made, from openly licensed recordings to weights."""

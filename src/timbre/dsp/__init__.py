@@ -1,0 +1,1 @@
+"""Signal measures on tensors, the same in training and use."""

@@ -1,0 +1,1 @@
+"""Layers known to no task, each working whole and in steps."""

@@ -1,0 +1,126 @@
+"""Residual blocks over frames, whole and in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from timbre.nn.conv import FrameConv
+
+
+@dataclass(frozen=True)
+class BlockState:
+    """What a residual block remembers between steps."""
+
+    conv: Tensor  # [B, left, C] inputs the convolution still needs
+    pending: Tensor  # [B, p, C] frames that wait for their look-ahead
+
+
+class ResidualBlock(nn.Module):
+    """x + Linear(GELU(conv(norm(x)))); the normalised input may be scaled and shifted by a condition vector (FiLM).
+
+    After ConvNeXt (Liu et al. 2022) with a dense convolution; FiLM after Perez et al. 2018. The last layer starts small,
+    so that a fresh stack is close to the identity.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        inner_channels: int,
+        kernel_frames: int,
+        *,
+        dilation: int = 1,
+        lookahead_frames: int = 0,
+        condition_channels: int = 0,
+    ) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(channels)
+        self.conv = FrameConv(
+            channels, inner_channels, kernel_frames, dilation=dilation, lookahead_frames=lookahead_frames
+        )
+        self.project = nn.Linear(inner_channels, channels)
+        nn.init.normal_(self.project.weight, std=0.01)
+        nn.init.zeros_(self.project.bias)
+        self.film = nn.Linear(condition_channels, 2 * channels) if condition_channels else None
+        if self.film is not None:
+            nn.init.zeros_(self.film.bias)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """[B, T, C], condition [B, D] -> [B, T, C]."""
+        return x + self._after(self.conv(self._before(x, condition)))
+
+    def fresh_state(self, batch: int, like: Tensor) -> BlockState:
+        """Return the state before the first frame."""
+        conv = self.conv.fresh_state(batch, like)
+        return BlockState(conv, like.new_zeros(batch, 0, conv.shape[2]))
+
+    def step(self, x: Tensor, state: BlockState, condition: Tensor | None = None) -> tuple[Tensor, BlockState]:
+        """[B, n, C] -> ([B, m, C], next state)."""
+        y, conv = self.conv.step(self._before(x, condition), state.conv)
+        waiting = torch.cat((state.pending, x), dim=1)
+        return waiting[:, : y.shape[1]] + self._after(y), BlockState(conv, waiting[:, y.shape[1] :])
+
+    def flush(self, state: BlockState) -> Tensor:
+        """Return the frames that waited for their look-ahead [B, m, C]."""
+        y = self.conv.flush(state.conv)
+        return state.pending[:, : y.shape[1]] + self._after(y)
+
+    def _before(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        y: Tensor = self.norm(x)
+        if self.film is None:
+            return y.to(x.dtype)
+        if condition is None:
+            raise ValueError("this block needs a condition vector")
+        scale, shift = self.film(condition).unsqueeze(1).chunk(2, dim=-1)
+        return (y * (1 + scale) + shift).to(x.dtype)
+
+    def _after(self, y: Tensor) -> Tensor:
+        out: Tensor = self.project(functional.gelu(y))
+        return out
+
+
+class ResidualStack(nn.Module):
+    """Residual blocks one after the other; its look-ahead is the sum of theirs."""
+
+    def __init__(self, blocks: Sequence[ResidualBlock]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+
+    @property
+    def lookahead_frames(self) -> int:
+        """Frames after t that output t depends on."""
+        return sum(block.conv.lookahead_frames for block in self._blocks())
+
+    @property
+    def context_frames(self) -> int:
+        """Frames before t that output t depends on."""
+        return sum(block.conv.span_frames - block.conv.lookahead_frames for block in self._blocks())
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """[B, T, C] -> [B, T, C]."""
+        for block in self._blocks():
+            x = block(x, condition)
+        return x
+
+    def fresh_state(self, batch: int, like: Tensor) -> tuple[BlockState, ...]:
+        """Return the state before the first frame."""
+        return tuple(block.fresh_state(batch, like) for block in self._blocks())
+
+    def step(
+        self, x: Tensor, state: tuple[BlockState, ...], condition: Tensor | None = None, *, last: bool = False
+    ) -> tuple[Tensor, tuple[BlockState, ...]]:
+        """[B, n, C] -> ([B, m, C], next state); with `last` nothing follows and all waiting frames come out."""
+        following = []
+        for block, block_state in zip(self._blocks(), state, strict=True):
+            x, block_state = block.step(x, block_state, condition)
+            if last:
+                x = torch.cat((x, block.flush(block_state)), dim=1)
+            following.append(block_state)
+        return x, tuple(following)
+
+    def _blocks(self) -> list[ResidualBlock]:
+        return list(self.blocks)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """Time of `import timbre` and `timbre --help`, cold processes, next to an empty Python.
 
-    python benchmarks/startup.py [--runs 10] [--json]
+python benchmarks/startup.py [--runs 10] [--json]
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def main() -> None:
     for name, arguments in CASES.items():
         times_s = measure(arguments, options.runs)
         row = {"case": name, "median_s": round(statistics.median(times_s), 4), "worst_s": round(max(times_s), 4)}
-        print(json.dumps(row) if options.json else f"{name:<24} median {row['median_s']:.3f} s  worst {row['worst_s']:.3f} s")
+        print(
+            json.dumps(row)
+            if options.json
+            else f"{name:<24} median {row['median_s']:.3f} s  worst {row['worst_s']:.3f} s"
+        )
 
 
 if __name__ == "__main__":

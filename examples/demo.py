@@ -1,6 +1,6 @@
 """Convert the two demo phrases into the first two packaged voices and say where the results are.
 
-    python examples/demo.py [FOLDER]        (default: demo)
+python examples/demo.py [FOLDER]        (default: demo)
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ def sing() -> NDArray[np.float64]:
 
 def sing_note(syllable: str, note: int, last_note: int, duration_s: float) -> NDArray[np.float64]:
     """Return one syllable on one note, stretched to the duration [N], gliding in from the last note."""
-    n_samples = int(round(duration_s * SAMPLE_RATE_HZ))
+    n_samples = round(duration_s * SAMPLE_RATE_HZ)
     if not note:
         return np.zeros(n_samples)
     spoken = _without_silence(speak(f"[[{syllable}]]", 120))

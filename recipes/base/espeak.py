@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from timbre.errors import TimbreError
+
 _RETRIEVE_SYNCHRONOUSLY = 2
 _PHONEME_EVENTS_IN_IPA = 0x0001 | 0x0002
 _UTF8 = 1
@@ -17,16 +19,16 @@ _EVENT_PHONEME = 7
 _FULL_NAME_BYTES = 8
 
 
-class EspeakError(RuntimeError):
+class EspeakError(TimbreError):
     """The espeak-ng library is missing, has no such voice, or refused a text."""
 
 
 class _Identity(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_void_p), ("string", ctypes.c_char * _FULL_NAME_BYTES)]  # noqa: RUF012
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_void_p), ("string", ctypes.c_char * _FULL_NAME_BYTES)]
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("type", ctypes.c_int),
         ("unique_identifier", ctypes.c_uint),
         ("text_position", ctypes.c_int),
@@ -58,7 +60,9 @@ class Espeak:
         try:
             self._library = ctypes.CDLL(name)
         except OSError as error:
-            raise EspeakError(f"the library {name} cannot be loaded; install espeak-ng (Debian: libespeak-ng1)") from error
+            raise EspeakError(
+                f"the library {name} cannot be loaded; install espeak-ng (Debian: libespeak-ng1)"
+            ) from error
         self._library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self.sample_rate_hz = int(
             self._library.espeak_Initialize(_RETRIEVE_SYNCHRONOUSLY, _BUFFER_MS, None, _PHONEME_EVENTS_IN_IPA)
@@ -111,5 +115,7 @@ class Espeak:
         separated = _IPA | (ord("_") << 8)
         clauses: list[str] = []
         while pointer.value:
-            clauses.append((self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, separated) or b"").decode())
+            clauses.append(
+                (self._library.espeak_TextToPhonemes(ctypes.byref(pointer), _UTF8, separated) or b"").decode()
+            )
         return " ".join(clause for clause in clauses if clause)

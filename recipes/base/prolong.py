@@ -24,7 +24,7 @@ def prolong(
     high = min(high, len(piece) - 2 * fade - 1)
     loop = _best_lag(piece, low, high)
     join = (len(piece) + loop) // 2  # the loop is piece[join - loop : join], in the middle
-    n_loops = int(round((factor - 1) * len(piece) / loop))
+    n_loops = round((factor - 1) * len(piece) / loop)
     cycle = piece[join - loop : join].copy()
     ramp = np.linspace(0, 1, fade)
     cycle[-fade:] = cycle[-fade:] * (1 - ramp) + piece[join - loop - fade : join - loop] * ramp  # meets its own start

@@ -37,10 +37,52 @@ _SUNG_SHARE = 0.1
 _CLOSURE_S = 0.15  # a silence longer than this before a consonant is a pause
 # Formant and Klatt variants of espeak-ng without echo, which would smear the phone times.
 VARIANTS = (
-    *("", "", "", "", "Alex", "Andrea", "Andy", "Annie", "Denis", "Diogo", "Gene", "Gene2", "Henrique", "Hugo", "Jacky"),
-    *("Lee", "Mario", "Michael", "Mike", "Mr serious", "Nguyen", "Storm", "Tweaky", "adam", "anika", "antonio", "aunty"),
+    *(
+        "",
+        "",
+        "",
+        "",
+        "Alex",
+        "Andrea",
+        "Andy",
+        "Annie",
+        "Denis",
+        "Diogo",
+        "Gene",
+        "Gene2",
+        "Henrique",
+        "Hugo",
+        "Jacky",
+    ),
+    *(
+        "Lee",
+        "Mario",
+        "Michael",
+        "Mike",
+        "Mr serious",
+        "Nguyen",
+        "Storm",
+        "Tweaky",
+        "adam",
+        "anika",
+        "antonio",
+        "aunty",
+    ),
     *("belinda", "benjamin", "boris", "caleb", "croak", "david", "ed", "edward", "edward2", "f1", "grandma"),
-    *("grandpa", "gustave", "iven", "iven2", "iven3", "iven4", "john", "kaukovalta", "klatt", "klatt2", "klatt3", "klatt4"),
+    *(
+        "grandpa",
+        "gustave",
+        "iven",
+        "iven2",
+        "iven3",
+        "iven4",
+        "john",
+        "kaukovalta",
+        "klatt",
+        "klatt2",
+        "klatt3",
+        "klatt4",
+    ),
     *("klatt5", "klatt6", "linda", "m1", "m3", "m4", "m5", "m6", "m7", "m8", "marcelo", "max", "michel", "miguel"),
     *("norbert", "paul", "pedro", "quincy", "rob", "robert", "sandro", "shelby", "steph", "steph2", "steph3", "travis"),
     *("victor", "whisper", "whisperf", "zac"),
@@ -64,10 +106,10 @@ class Manner:
 
 
 def draw_manner(chance: Random, *, tonal: bool) -> Manner:
-    """Draw a manner: 80-220 words/min, pitch 5-95, range 0-90; one in ten sung-like (80 words/min, range 0, held vowels).
+    """Draw a manner: 80-220 words/min, pitch 5-95, range 0-90; one in ten sung-like.
 
-    A low voice gets a smaller range, a tonal language the normal one at most: espeak-ng 1.51 crashes when the
-    tone contours would fall below 0 Hz.
+    Sung-like is 80 words/min, range 0 and held vowels. A low voice gets a smaller range, a tonal language the
+    normal one at most: espeak-ng 1.51 crashes when the tone contours would fall below 0 Hz.
     """
     pitch, level_db = chance.randint(5, 95), chance.uniform(-36, -14)
     if chance.random() < _SUNG_SHARE:
@@ -135,7 +177,7 @@ def frame_phones(speech: Utterance, n_frames: int, table: PhoneTable) -> npt.NDA
         label[end - tail : end] = follower if is_closure else 0
     label[:-1][silent & (label[:-1] == _UNKNOWN)] = 0
     centres = np.rint(np.arange(n_frames) * (HOP_SAMPLES * speech.sample_rate_hz / SAMPLE_RATE_HZ)).astype(int)
-    return label[np.minimum(centres, n_samples - 1)]
+    return np.asarray(label[np.minimum(centres, n_samples - 1)], dtype=np.int16)
 
 
 def _silence(wave: npt.NDArray[np.int16], sample_rate_hz: int) -> npt.NDArray[np.bool_]:
@@ -179,7 +221,9 @@ class Store:
         """Whether all frames are filled."""
         return self.n_filled >= self.n_frames
 
-    def add(self, wave: npt.NDArray[np.int16], phones: npt.NDArray[np.int16], voice: int, language: int, sung: bool) -> None:
+    def add(
+        self, wave: npt.NDArray[np.int16], phones: npt.NDArray[np.int16], voice: int, language: int, sung: bool
+    ) -> None:
         """Append an utterance; the last one is cut where the store ends."""
         n = min(len(phones), self.n_frames - self.n_filled)
         self.audio[self.n_filled * HOP_SAMPLES : (self.n_filled + n) * HOP_SAMPLES] = wave[: n * HOP_SAMPLES]

@@ -74,7 +74,7 @@ class ContentTraining:
         cache: Path = arguments.cache
         torch.manual_seed(1)
         torch.set_num_threads(arguments.threads)
-        self.n_phones = len(json.loads((cache / "labels" / "phones.json").read_text(encoding="utf-8")))
+        self.n_phones = len(json.loads((cache / "labels" / "phones.json").read_text(encoding="utf-8"))["phones"])
         self.synthetic = Synthetic(cache)
         self.recordings = Recordings(cache)
         self.clusters = np.full(len(self.recordings.f0), -100, dtype=np.int16)

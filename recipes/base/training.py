@@ -38,21 +38,21 @@ class Averaged:
 
 @dataclass
 class Clock:
-    """Training progress by minutes of work, so that a stage can be cut off and resumed."""
+    """Training progress by minutes of processor time, so that a stage can be cut off and resumed."""
 
     minutes: float
     spent_s: float = 0.0
     step: int = 0
-    _since: float = field(default_factory=time.monotonic)
+    _since: float = field(default_factory=time.process_time)
 
     @property
     def progress(self) -> float:
         """0 at the start, 1 when the minutes are used up."""
-        return (self.spent_s + time.monotonic() - self._since) / (60 * self.minutes)
+        return (self.spent_s + time.process_time() - self._since) / (60 * self.minutes)
 
     def state(self) -> dict[str, float]:
         """Return what must be saved."""
-        return {"spent_s": self.spent_s + time.monotonic() - self._since, "step": self.step}
+        return {"spent_s": self.spent_s + time.process_time() - self._since, "step": self.step}
 
 
 def save_checkpoint(path: Path, parts: dict[str, Any], clock: Clock) -> None:

@@ -26,57 +26,79 @@ _FFMPEG_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf,avi,flv,mpegts,
 
 def source_name(source: AudioSource) -> str:
     """Name a source for a message: its file name, or 'the given sound' for bytes and file objects."""
-    return "the given sound" if isinstance(source, bytes) or hasattr(source, "read") else Path(os.fspath(source)).name
+    return Path(source).name if isinstance(source, (str, os.PathLike)) else "the given sound"
 
 
 @contextmanager
 def open_sound(source: AudioSource) -> Iterator[soundfile.SoundFile]:
-    """Open a path, bytes or binary file object (read from its current position) as a sound file.
+    """Open a path, bytes or a binary file object (from its current position) as a sound file.
 
     Raises AudioError when it is missing, a folder, empty or in no readable format.
     """
     name = source_name(source)
     with ExitStack() as stack:
-        opened = _readable(source, name, stack)
-        begin = opened.tell()
-        _check_not_empty(opened, name)
+        opened = _checked_path(source) if isinstance(source, (str, os.PathLike)) else _seekable(source)
+        begin = 0 if isinstance(opened, Path) else opened.tell()
         try:
             sound = soundfile.SoundFile(opened)
         except soundfile.LibsndfileError as error:
             if error.code != _FORMAT_NOT_RECOGNISED:
                 raise AudioError(
-                    f"{name} cannot be read ({error.error_string}); it must be an intact sound file: export it again"
+                    f"{name} is damaged ({error.error_string.rstrip('.')}); it must be intact: export it again"
                 ) from error
-            opened.seek(begin)
-            sound = soundfile.SoundFile(_transcode(opened, name, stack))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="timbre-")))
+            if not isinstance(opened, Path):
+                opened.seek(begin)
+            sound = soundfile.SoundFile(_transcode(opened, name, folder))
         yield stack.enter_context(sound)
 
 
-def _readable(source: AudioSource, name: str, stack: ExitStack) -> BinaryIO:
-    """Return a seekable binary stream over `source`."""
-    if isinstance(source, bytes):
-        return BytesIO(source)
-    if isinstance(source, (str, os.PathLike)):
-        path = Path(source)
-        if not path.exists():
-            raise AudioError(f"{path} does not exist; give the path of a sound file")
-        if path.is_dir():
-            raise AudioError(f"{path} is a folder; give the path of one sound file")
-        try:
-            return _Unnamed(stack.enter_context(path.open("rb")))
-        except OSError as error:
-            raise AudioError(f"{path} cannot be opened ({error.strerror}); check its permissions") from error
-    if not source.seekable():
-        return BytesIO(source.read())
-    return _Unnamed(source)
+def _checked_path(source: str | os.PathLike[str]) -> Path:
+    """Return the path when it is a readable file that can be a sound."""
+    path = Path(source)
+    if not path.exists():
+        raise AudioError(f"{path} does not exist; give the path of a sound file")
+    if path.is_dir():
+        raise AudioError(f"{path} is a folder; give the path of one sound file")
+    if not os.access(path, os.R_OK):
+        raise AudioError(f"{path} may not be read by this user; change its permissions")
+    if path.is_file() and path.stat().st_size == 0:
+        raise AudioError(f"{path.name} is empty (0 bytes); give a file that holds sound")
+    if path.suffix.lower() == ".raw":  # soundfile would ask for the rate, which the file does not hold
+        raise AudioError(f"{path.name} is raw data without a sample rate; save it as wav first")
+    return path
 
 
-class _Unnamed(BytesIO):
-    """A view of a binary stream without its name, so that no format is guessed from a suffix such as .raw."""
+def _seekable(source: bytes | BinaryIO) -> BinaryIO:
+    """Return a stream that can seek, so that the container's header and end can be found."""
+    if not isinstance(source, bytes) and source.seekable():
+        return source
+    data = source if isinstance(source, bytes) else source.read()
+    if not data:
+        raise AudioError("the given sound is empty (0 bytes); give bytes that hold sound")
+    return BytesIO(data)
 
-    def __init__(self, stream: BinaryIO) -> None:
-        super().__init__()
-        self.seek = stream.seek  # type: ignore[method-assign]
-        self.tell = stream.tell  # type: ignore[method-assign]
-        self.read = stream.read  # type: ignore[method-assign]
-        self.readinto = stream.readinto  # type: ignore
+
+def _transcode(opened: Path | BinaryIO, name: str, folder: Path) -> Path:
+    """Decode the sound with the ffmpeg program to a float file in `folder` and return its path."""
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise AudioError(
+            f"{name} is in a format that cannot be read here; {_READABLE} can: "
+            "convert it, or install the program ffmpeg for other containers"
+        )
+    if not isinstance(opened, Path):
+        with (folder / "source").open("wb") as copy:
+            shutil.copyfileobj(opened, copy)
+        opened = folder / "source"
+    target = folder / "decoded.w64"  # w64: float wav without its 4 GiB limit
+    command = [program, "-nostdin", "-v", "error", "-protocol_whitelist", "file", "-format_whitelist", _FFMPEG_FORMATS]
+    command += ["-i", f"file:{opened.absolute()}", "-map", "0:a:0", "-c:a", "pcm_f32le", "-f", "w64", str(target)]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode != 0 or not target.exists():
+        reason = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise AudioError(
+            f"{name} holds no sound that can be decoded ({reason[-1] if reason else 'ffmpeg gave no reason'}); "
+            f"give a sound file: {_READABLE} are read without ffmpeg"
+        )
+    return target

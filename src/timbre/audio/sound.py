@@ -70,7 +70,9 @@ def check_rate(sample_rate_hz: int) -> None:
 
 def check_finite(samples: Samples, sample_rate_hz: int, name: str, start_s: float = 0.0) -> None:
     """Raise AudioError, with the time of the first one, when `samples` [C, N] holds NaN or infinity."""
-    if np.isfinite(np.sum(samples, dtype=np.float64)):  # one cheap pass; float32 cannot overflow a float64 sum
+    with np.errstate(invalid="ignore"):  # inf - inf
+        total = np.sum(samples, dtype=np.float64)  # one cheap pass: float32 values cannot overflow it
+    if np.isfinite(total):
         return
     first = int(np.argmin(np.isfinite(samples).all(axis=0)))
     raise AudioError(

@@ -47,6 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(_system_sentence(error), EXIT_MISTAKE, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED, debug)
+    if code == EXIT_INTERRUPTED:  # newer versions of typer turn the interruption into a return value
+        return _complain("interrupted", EXIT_INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
 
 

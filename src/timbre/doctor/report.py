@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-import timbre
+from timbre import __version__
 from timbre.doctor.devices import Accelerator, Processor, find_accelerators, read_processor
 from timbre.doctor.packages import PackageState, installed_packages
 from timbre.doctor.self_test import SelfTest, run_self_test
@@ -34,7 +34,7 @@ def examine(*, with_self_test: bool = True) -> DoctorReport:
     complete = all(package.version is not None for package in packages if package.extra == "core")
     return DoctorReport(
         healthy=complete and (self_test is None or self_test.passed),
-        timbre=timbre.__version__,
+        timbre=__version__,
         python=platform.python_version(),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=read_processor(),

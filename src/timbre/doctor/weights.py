@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from timbre.errors import MissingExtraError, MissingWeightsError
-from timbre.voice.catalog import list_voices
 from timbre.weights.locate import packaged_asset
 
 # (what it is for, package that holds it, path inside the package)
@@ -36,13 +35,16 @@ def find_weights() -> tuple[WeightsState, ...]:
 
 def _size_bytes(package: str, path: str) -> int | None:
     try:
-        return packaged_asset(package, path).stat().st_size
+        file = packaged_asset(package, path)
     except (MissingExtraError, MissingWeightsError):
         return None
+    return file.stat().st_size
 
 
 def _voices() -> tuple[WeightsState, ...]:
     """Return each voice of the catalog with the size of its folder or file."""
+    from timbre.voice.catalog import list_voices
+
     states = []
     for card in list_voices():
         files = [file for file in card.path.rglob("*") if file.is_file()] if card.path.is_dir() else [card.path]

@@ -1,8 +1,10 @@
 """Clicks: jumps that stand alone in the high band.
 
-A jump of the signal puts a burst of a few samples into its second difference. Voices have sharp instants too, but theirs
-come in company: each glottal pulse has neighbours of similar strength one period away, and a consonant's burst lasts for
-milliseconds. A click is a peak that towers over everything before it and after it within 12 ms.
+A jump of the signal puts a burst of a few samples into its second difference. Voices have sharp instants too, but
+theirs come in company: each glottal pulse has neighbours of similar strength one period away, and a consonant's burst
+lasts for milliseconds. A click is a peak that towers over everything before it and after it within 12 ms.
+
+Natural speech has about one such peak in 40 s (creaky voice), and two of three cuts at random places make one.
 """
 
 from __future__ import annotations

@@ -25,7 +25,9 @@ class PitchFidelity:
     log_f0_correlation: float | None  # -1..1; None too when the source holds one steady note
     shift_semitones: float | None  # median offset, converted over source
     shift_error_semitones: float | None  # that offset minus the asked one; None when no shift was asked
-    median_error_cents: float | None  # median distance from the source melody moved by the asked (else the median) shift
+    median_error_cents: (
+        float | None
+    )  # median distance from the source melody moved by the asked (else the median) shift
     octave_error_fraction: float | None  # frames more than half an octave away from it, of those voiced in both
     voicing_disagreement: float  # frames voiced in only one, of all frames
     n_voiced_both: int

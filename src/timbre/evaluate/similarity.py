@@ -7,6 +7,7 @@ bounds beside it. Silence is cut by our own energy rule; the encoder's authors u
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -27,6 +28,35 @@ _SILENCE_KEEP_S = 0.2  # kept on both sides of every sound
 _MIN_SOUND_S = 0.1
 
 
+@dataclass(frozen=True)
+class Similarity:
+    """Cosines of voice vectors; floor and ceiling say what the first number can be worth."""
+
+    to_target: float  # converted and references; 0 when the converted sound is silent
+    to_source: float  # converted and source; 0 when the converted sound is silent
+    floor: float  # source and references: what no conversion at all scores
+    ceiling: float | None  # each reference and the others, on average; None for a single reference
+
+
+def measure_similarity(source: MonoWave, converted: MonoWave, references: Sequence[MonoWave]) -> Similarity:
+    """Compare the voices; the target's vector is the mean over all references.
+
+    Raises AudioError when the source or a reference holds no sound.
+    """
+    source_voice = embed_speaker(source)
+    each_target = [embed_speaker(reference) for reference in references]
+    target_voice = mean_voice(each_target)
+    to_target = to_source = 0.0  # silence resembles nobody
+    if holds_sound(converted):
+        converted_voice = embed_speaker(converted)
+        to_target, to_source = voice_cosine(converted_voice, target_voice), voice_cosine(converted_voice, source_voice)
+    ceiling = None
+    if len(each_target) > 1:
+        others = [mean_voice(each_target[:place] + each_target[place + 1 :]) for place in range(len(each_target))]
+        ceiling = float(np.mean([voice_cosine(one, rest) for one, rest in zip(each_target, others, strict=True)]))
+    return Similarity(to_target, to_source, voice_cosine(source_voice, target_voice), ceiling)
+
+
 def embed_speaker(wave: MonoWave) -> NDArray[np.float32]:
     """Return the voice vector of a recording: unit length [256].
 
@@ -35,7 +65,9 @@ def embed_speaker(wave: MonoWave) -> NDArray[np.float32]:
     """
     samples = _trim_long_silence(_raise_level(wave.at(SAMPLE_RATE_HZ).samples))
     if len(samples) < _MIN_SOUND_S * SAMPLE_RATE_HZ:
-        raise AudioError(f"only {len(samples) / SAMPLE_RATE_HZ:.2f} s of sound; speaker similarity needs at least 0.1 s")
+        raise AudioError(
+            f"only {len(samples) / SAMPLE_RATE_HZ:.2f} s of sound; speaker similarity needs at least 0.1 s"
+        )
     starts = _partial_starts(len(samples))
     padded = np.zeros(max(len(samples), (starts[-1] + _PARTIAL_FRAMES) * HOP_SAMPLES), dtype=np.float32)
     padded[: len(samples)] = samples
@@ -47,16 +79,16 @@ def embed_speaker(wave: MonoWave) -> NDArray[np.float32]:
     return vector
 
 
-def embed_voice(references: Sequence[MonoWave]) -> NDArray[np.float32]:
-    """Return the mean voice vector of several recordings of one speaker: unit length [256].
+def mean_voice(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Return the mean direction of several voice vectors of one speaker: unit length [256].
 
-    Raises AudioError when there is no recording, or one holds no sound.
+    Raises AudioError when there is none.
     """
-    if not references:
+    if not vectors:
         raise AudioError("no reference recording was given; speaker similarity needs at least one")
-    mean = np.mean([embed_speaker(reference) for reference in references], axis=0)
-    vector: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
-    return vector
+    mean = np.mean(vectors, axis=0)
+    unit: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
+    return unit
 
 
 def holds_sound(wave: MonoWave) -> bool:

@@ -1,20 +1,20 @@
 """The independent speaker encoder: GE2E (Wan et al. 2018, "Generalized end-to-end loss for speaker verification").
 
-The network and its 40-band front end are ours; the weights are the ones inside the PyPI package Resemblyzer (Apache-2.0),
-which is located but never imported. No model of this project was trained with them.
+The network and its 40-band front end are ours; the weights are the ones inside the PyPI package Resemblyzer
+(Apache-2.0), which is located but never imported. No model of this project was trained with them.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import math
+import pickle
 from functools import lru_cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from timbre.errors import MissingExtraError, WeightsError
+from timbre.dsp.mel import mel_filter_bank
+from timbre.errors import WeightsError
+from timbre.weights.locate import packaged_asset
 
 SAMPLE_RATE_HZ = 16_000
 WINDOW_SAMPLES = 400  # 25 ms
@@ -52,7 +52,8 @@ def mel_power(samples: Tensor) -> Tensor:
         return_complex=True,
     )
     power = spectrum.abs() ** 2  # [201, T]
-    return (_slaney_bands() @ power).T
+    bands = mel_filter_bank(SAMPLE_RATE_HZ, WINDOW_SAMPLES, N_MELS, 0.0, SAMPLE_RATE_HZ / 2)  # [40, 201]
+    return (bands @ power).T
 
 
 @lru_cache(maxsize=1)
@@ -62,36 +63,12 @@ def load_speaker_encoder() -> SpeakerEncoder:
     Raises MissingExtraError when the package with the weights is not installed, WeightsError when its file is missing
     or does not fit.
     """
-    path = _weights_file()
-    if not path.is_file():
-        raise WeightsError(f"the package Resemblyzer holds no {path.name}; install it again")
+    path = packaged_asset("resemblyzer", "pretrained.pt", extra="evaluate", needed_for="speaker similarity")
     encoder = SpeakerEncoder()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]
         # the checkpoint also stores the two numbers of its training loss
         encoder.load_state_dict({key: value for key, value in state.items() if not key.startswith("similarity_")})
-    except (RuntimeError, KeyError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, KeyError, TypeError) as error:
         raise WeightsError(f"the speaker weights in {path.name} do not fit; install Resemblyzer again") from error
     return encoder.eval().requires_grad_(False)
-
-
-def _weights_file() -> Path:
-    spec = importlib.util.find_spec("resemblyzer")
-    if spec is None or not spec.submodule_search_locations:
-        raise MissingExtraError("Resemblyzer", "evaluate", "speaker similarity")
-    return Path(next(iter(spec.submodule_search_locations))) / "pretrained.pt"
-
-
-@lru_cache(maxsize=1)
-def _slaney_bands() -> Tensor:
-    """Triangular bands on Slaney's mel scale (linear to 1 kHz, then logarithmic), each of unit area: [40, 201]."""
-    hz_per_mel, log_step = 200.0 / 3.0, math.log(6.4) / 27.0
-    top_mel = 15.0 + math.log(SAMPLE_RATE_HZ / 2 / 1000.0) / log_step
-    mel = torch.linspace(0.0, top_mel, N_MELS + 2, dtype=torch.float64)
-    edges_hz = torch.where(mel < 15.0, mel * hz_per_mel, 1000.0 * torch.exp((mel - 15.0) * log_step))
-    bins_hz = torch.linspace(0.0, SAMPLE_RATE_HZ / 2, WINDOW_SAMPLES // 2 + 1, dtype=torch.float64)
-    low, centre, high = edges_hz[:-2, None], edges_hz[1:-1, None], edges_hz[2:, None]
-    rise = (bins_hz - low) / (centre - low)
-    fall = (high - bins_hz) / (high - centre)
-    bands = torch.clamp(torch.minimum(rise, fall), min=0.0) * (2.0 / (high - low))
-    return bands.float()

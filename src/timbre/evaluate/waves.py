@@ -23,7 +23,9 @@ class MonoWave:
 
     def __post_init__(self) -> None:
         if self.samples.ndim != 1 or self.samples.size == 0:
-            raise AudioError(f"a sound of shape {self.samples.shape} was given; a measure needs mono samples [N], N > 0")
+            raise AudioError(
+                f"a sound of shape {self.samples.shape} was given; a measure needs mono samples [N], N > 0"
+            )
         if self.sample_rate_hz <= 0:
             raise AudioError(f"the sample rate is {self.sample_rate_hz} Hz; it must be positive")
 
@@ -51,7 +53,8 @@ class MonoWave:
 
 def read_mono_wave(path: Path) -> MonoWave:
     """Read a sound file as mono; raises AudioError when it cannot be read."""
-    from timbre.audio.files import read_audio, to_mono
+    from timbre.audio.mixing import to_mono
+    from timbre.audio.reader import read_audio
 
     sound = read_audio(path)
     return MonoWave(np.asarray(to_mono(sound.samples), dtype=np.float32).reshape(-1), sound.sample_rate_hz)

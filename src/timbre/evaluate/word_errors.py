@@ -24,5 +24,7 @@ def word_error_rate(reference: Sequence[str], heard: Sequence[str]) -> float | N
 
 def split_words(text: str) -> tuple[str, ...]:
     """Split a transcript into lower-case words without punctuation (apostrophes stay)."""
-    plain = "".join(letter if letter.isalnum() or letter == "'" else " " for letter in text.replace("\u2019", "'").lower())
+    plain = "".join(
+        letter if letter.isalnum() or letter == "'" else " " for letter in text.replace("\u2019", "'").lower()
+    )
     return tuple(word for word in plain.split() if word.strip("'"))

@@ -8,9 +8,7 @@ from pathlib import Path
 from timbre.errors import MissingExtraError, MissingWeightsError
 
 
-def packaged_asset(
-    package: str, relative_path: str, *, extra: str = "all", needed_for: str | None = None
-) -> Path:
+def packaged_asset(package: str, relative_path: str, *, extra: str = "all", needed_for: str | None = None) -> Path:
     """Return the path of a file inside the installed top-level `package`; nothing of it is imported or run.
 
     `extra` and `needed_for` complete the error message. Raises MissingExtraError when the package is not

@@ -34,7 +34,7 @@ _STORAGE_DTYPES = {
     "ComplexFloatStorage": torch.complex64,
     "ComplexDoubleStorage": torch.complex128,
 }
-_ARRAY_KINDS = "biufcSUV"  # no objects: raw bytes never become pointers
+_ARRAY_KINDS = "biufcSU"  # no objects and no records of them: raw bytes never become pointers
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class Allowed:
     """One allowed callable; it cannot be changed from inside a pickle."""
 
     __slots__ = ("_call",)
+    _call: Callable[..., Any]
 
     def __init__(self, call: Callable[..., Any]) -> None:
         object.__setattr__(self, "_call", call)
@@ -56,6 +57,7 @@ class Allowed:
         raise TypeError("a checkpoint tried to change a rebuilding function")
 
     def __call__(self, *args: Any) -> Any:
+        """Run the rebuilding function."""
         return self._call(*args)
 
 
@@ -74,25 +76,30 @@ class DtypeRecipe:
 
     def resolve(self, *, objects: bool = False) -> np.dtype[Any]:
         """Return a fresh dtype; raises WeightsError for structured and (unless `objects`) object arrays."""
-        dtype = np.dtype(self.code) if self.plain else np.dtype("O")
-        if dtype.kind not in _ARRAY_KINDS and not (objects and self.plain and dtype == np.dtype("O")):
-            raise WeightsError(f"the file holds an array of kind {self.code!r}; only plain numbers and text can be read")
-        return dtype.newbyteorder(self.byte_order) if self.byte_order in "<>" else dtype
+        dtype = np.dtype(self.code) if self.plain else np.dtype("V")
+        if dtype.kind not in _ARRAY_KINDS and not (objects and dtype == np.dtype("O")):
+            raise WeightsError(f"it holds an array of the kind {self.code!r}, but only numbers and text are allowed")
+        return dtype.newbyteorder(">") if self.byte_order == ">" else dtype
 
 
 class ArrayShell(np.ndarray[Any, Any]):
     """An array that waits for its content; `plain_array` makes an ordinary array of it."""
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:  # type: ignore[override]
-        version, shape, recipe, fortran, raw = state
-        if not isinstance(recipe, DtypeRecipe) or not isinstance(raw, (bytes, bytearray, list)):
-            raise WeightsError("the file holds a numpy array in an unknown form; save it again with torch or numpy")
-        super().__setstate__((version, shape, recipe.resolve(objects=isinstance(raw, list)), fortran, raw))
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        _, shape, recipe, fortran, raw = state
+        if not isinstance(recipe, DtypeRecipe) or not isinstance(raw, (bytes, list)):
+            raise WeightsError("it holds a numpy array in an unknown form")
+        if isinstance(raw, list) and len(raw) != math.prod(shape):
+            raise WeightsError("it holds a numpy array whose shape does not fit its data")
+        dtype = recipe.resolve(objects=isinstance(raw, list))
+        content: Any = (1, tuple(shape), dtype, bool(fortran), raw)
+        super().__setstate__(content)
 
 
 def plain_array(shell: ArrayShell) -> np.ndarray[Any, Any]:
     """Return the finished array as an ordinary numpy array."""
-    return shell.view(np.ndarray)
+    array: np.ndarray[Any, Any] = shell.view(np.ndarray)
+    return array
 
 
 def storage_kind(class_name: str) -> StorageKind | None:
@@ -103,13 +110,13 @@ def storage_kind(class_name: str) -> StorageKind | None:
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     if not isinstance(storage, Tensor):
-        raise WeightsError("the file holds a tensor without a storage; it is not a torch checkpoint")
+        raise WeightsError("it holds a tensor without data")
     numbers = (offset, *size, *stride)
     if len(size) != len(stride) or any(type(number) is not int or number < 0 for number in numbers):
-        raise WeightsError("the file holds a tensor with an impossible shape; it is damaged")
+        raise WeightsError("it holds a tensor of an impossible shape")
     last = offset + sum((length - 1) * step for length, step in zip(size, stride, strict=True))
     if math.prod(size) > 0 and last >= storage.numel():
-        raise WeightsError("the file holds a tensor that is larger than its data; it is damaged")
+        raise WeightsError("it holds a tensor that is larger than its data")
     return storage.as_strided(tuple(size), tuple(stride), offset) if math.prod(size) else storage.new_empty(tuple(size))
 
 
@@ -117,7 +124,7 @@ def _tensor_of_dtype(
     storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, dtype: Any, *_: Any
 ) -> Tensor:
     if not isinstance(storage, Tensor) or not isinstance(dtype, torch.dtype):
-        raise WeightsError("the file holds a tensor without a storage; it is not a torch checkpoint")
+        raise WeightsError("it holds a tensor without data")
     return _tensor(storage.view(dtype), offset, size, stride)
 
 
@@ -140,21 +147,48 @@ def _device(name: Any = "cpu", *_: Any) -> str:
 
 
 def _array_shell(kind: Any, shape: Any, code: Any) -> ArrayShell:
-    return ArrayShell((0,), dtype=np.int8)
+    shell: ArrayShell = ArrayShell((0,), dtype=np.int8)
+    return shell
 
 
 def _array_from_buffer(buffer: Any, recipe: Any, shape: Any, order: Any = "C", *_: Any) -> np.ndarray[Any, Any]:
-    return np.frombuffer(bytes(buffer), dtype=recipe.resolve()).reshape(tuple(shape), order=order).copy()
+    if not isinstance(buffer, (bytes, bytearray)) or not isinstance(recipe, DtypeRecipe):
+        raise WeightsError("it holds a numpy array in an unknown form")
+    array: np.ndarray[Any, Any] = np.array(np.frombuffer(buffer, dtype=recipe.resolve()))
+    return array.reshape(tuple(shape), order=order)
 
 
 def _array_scalar(recipe: Any, raw: Any = None, *_: Any) -> Any:
-    return np.frombuffer(bytes(raw), dtype=recipe.resolve(), count=1)[0]
+    if not isinstance(raw, bytes) or not isinstance(recipe, DtypeRecipe):
+        raise WeightsError("it holds a numpy number in an unknown form")
+    return np.frombuffer(raw, dtype=recipe.resolve(), count=1)[0]
 
 
 def _encode(text: str, encoding: str = "latin1", *_: Any) -> bytes:
     if encoding.lower().replace("-", "") not in ("latin1", "utf8", "ascii"):
-        raise WeightsError(f"the file holds text in the encoding {encoding!r}; it is not a torch checkpoint")
+        raise WeightsError(f"it holds text in the unexpected encoding {encoding!r}")
     return text.encode(encoding)
+
+
+def _empty_dict(*_: Any) -> dict[Any, Any]:
+    return {}
+
+
+def _bytearray(content: Any = b"", encoding: str = "latin1", *_: Any) -> bytearray:
+    if isinstance(content, str):
+        return bytearray(_encode(content, encoding))
+    if not isinstance(content, (bytes, bytearray)):  # a number would ask for that much memory
+        raise WeightsError("it holds bytes in an unknown form")
+    return bytearray(content)
+
+
+def _container_maker(kind: Callable[[Any], Any]) -> Callable[..., Any]:
+    def make(items: Any = (), *_: Any) -> Any:
+        if not isinstance(items, (list, tuple, set, frozenset)):
+            raise WeightsError("it holds a container in an unknown form")
+        return kind(items)
+
+    return make
 
 
 def _reconstruct_object(kind: Any, base: Any = None, state: Any = None) -> Any:
@@ -179,13 +213,18 @@ def rebuilders() -> dict[tuple[str, str], Any]:
         ("copyreg", "_reconstructor"): Allowed(_reconstruct_object),
         ("copy_reg", "_reconstructor"): Allowed(_reconstruct_object),
         ("numpy", "ndarray"): Allowed(_array_shell),
-        ("numpy", "dtype"): type("DtypeRecipe", (DtypeRecipe,), {}),
+        ("numpy", "dtype"): DtypeRecipe,
+        ("collections", "defaultdict"): Allowed(_empty_dict),
     }
     for root in ("numpy.core", "numpy._core"):
         table[root + ".multiarray", "_reconstruct"] = Allowed(_array_shell)
         table[root + ".multiarray", "scalar"] = Allowed(_array_scalar)
         table[root + ".numeric", "_frombuffer"] = Allowed(_array_from_buffer)
-    for builtins_module in ("builtins", "__builtin__"):
-        for plain in (set, frozenset, bytearray, list, dict, tuple, complex, slice, range, int, float, str, bytes, bool):
-            table[builtins_module, plain.__name__] = plain
+    for home in ("builtins", "__builtin__"):
+        for kind in (set, frozenset, list, tuple):
+            table[home, kind.__name__] = Allowed(_container_maker(kind))
+        table[home, "dict"] = Allowed(_empty_dict)
+        table[home, "bytearray"] = Allowed(_bytearray)
+        table[home, "complex"] = complex
+        table[home, "slice"] = slice
     return table

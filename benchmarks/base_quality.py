@@ -1,0 +1,202 @@
+"""How good the base model is on voices and songs that no training saw, beside what the numbers can be at all.
+
+Run from the folder of the project: python -m benchmarks.base_quality --data FOLDER [--rows NAME...] [--json]
+
+Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder
+(when its command is given), ours, and the target's recordings against each other (ceiling). Conversions run in this
+process through `timbre`, or by a command with the fields {source}, {references} and {output}.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.held_out import Pair, held_out_pairs
+from benchmarks.world_baseline import resynthesise, shift_and_warp
+from timbre.evaluate.report import evaluate_triple
+from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
+from timbre.evaluate.summary import MeanInterval, summarise
+from timbre.evaluate.waves import MonoWave, read_mono_wave
+
+Convert = Callable[[Path, Sequence[Path], Path], None]  # source, references, output file to write
+System = Callable[[Pair], MonoWave]
+Numbers = Mapping[str, float | None]
+
+COLUMNS = {
+    "similarity_to_target": "to target",
+    "similarity_to_source": "to source",
+    "similarity_difference": "difference",
+    "word_disagreement": "words",
+    "log_f0_correlation": "f0 corr.",
+    "median_error_cents": "cents",
+    "octave_error_fraction": "octave",
+    "voicing_disagreement": "voicing",
+    "envelope_correlation": "loudness",
+}
+CEILING = "target with itself (ceiling)"
+
+
+def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path) -> None:
+    """Convert one recording to the voice of the references, as `timbre convert SOURCE --like REF... -o OUT` does."""
+    from timbre.config.convert import ConvertSettings
+    from timbre.convert.files import convert_files
+    from timbre.voice.catalog import voice_like
+
+    voice = voice_like(list(reference_paths), device="cpu")
+    convert_files([source_path], out_path, voice, ConvertSettings(), force=True, on_progress=lambda progress: None)
+
+
+def command_converter(template: str) -> Convert:
+    """Return a converter that runs a command with {source}, {references} (several words) and {output} filled in."""
+
+    def run(source_path: Path, reference_paths: Sequence[Path], out_path: Path) -> None:
+        fields = {"{source}": [source_path], "{references}": list(reference_paths), "{output}": [out_path]}
+        words = [str(part) for word in shlex.split(template) for part in fields.get(word, [word])]
+        subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+    return run
+
+
+def from_files(converter: Convert) -> System:
+    """Return a system that converts through a temporary file."""
+
+    def run(pair: Pair) -> MonoWave:
+        with tempfile.TemporaryDirectory() as folder:
+            output = Path(folder) / "converted.wav"
+            converter(pair.source, pair.references, output)
+            return read_mono_wave(output)
+
+    return run
+
+
+def systems(arguments: argparse.Namespace) -> dict[str, System]:
+    """Return the rows of the table that convert something, in order."""
+    rows: dict[str, System] = {
+        "source unconverted (floor)": lambda pair: load(pair.source),
+        "WORLD, no change": lambda pair: resynthesise(load(pair.source)),
+        "WORLD, pitch + formants": lambda pair: shift_and_warp(
+            load(pair.source), [load(path) for path in pair.references], pair.sung
+        ),
+    }
+    if arguments.untrained_command:
+        rows["untrained decoder"] = from_files(command_converter(arguments.untrained_command))
+    own = command_converter(arguments.convert_command) if arguments.convert_command else convert
+    rows["timbre"] = from_files(own)
+    return rows
+
+
+@lru_cache(maxsize=256)
+def load(path: Path) -> MonoWave:
+    """Read a recording once."""
+    return read_mono_wave(path)
+
+
+def measure(system: System, pair: Pair) -> dict[str, float | None]:
+    """Convert one pair and return its measures."""
+    report = evaluate_triple(
+        load(pair.source), system(pair), [load(path) for path in pair.references], english=pair.group == "english"
+    )
+    return report.numbers()
+
+
+def measure_ceiling(pair: Pair) -> dict[str, float | None]:
+    """Compare each of the target's recordings with the others, and with the source."""
+    voices = [embed_speaker(load(path)) for path in pair.references]
+    source = embed_speaker(load(pair.source))
+    to_target = [voice_cosine(voice, mean_voice(voices[:at] + voices[at + 1 :])) for at, voice in enumerate(voices)]
+    to_source = [voice_cosine(voice, source) for voice in voices]
+    means = {"similarity_to_target": float(np.mean(to_target)), "similarity_to_source": float(np.mean(to_source))}
+    return {**means, "similarity_difference": means["similarity_to_target"] - means["similarity_to_source"]}
+
+
+def print_table(name: str, tables: Mapping[str, Mapping[str, MeanInterval]], n_pairs: int) -> None:
+    """Print means with their 95 % intervals, one system per row."""
+    print(f"\n{name}: {n_pairs} pairs; mean [bootstrap 95 % interval]")
+    print("| system | " + " | ".join(COLUMNS.values()) + " |")
+    print("| --- |" + " --- |" * len(COLUMNS))
+    for system, means in tables.items():
+        print(f"| {system} | " + " | ".join(_cell(means.get(column), column) for column in COLUMNS) + " |")
+
+
+def _cell(mean: MeanInterval | None, column: str) -> str:
+    if mean is None:
+        return ""
+    digits = 1 if column == "median_error_cents" else 3
+    return f"{mean.mean:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Judge the base model on held-out voices.")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    parser.add_argument("--convert-command", help="command with {source}, {references}, {output}; default: in process")
+    parser.add_argument("--untrained-command", help="the same for a decoder without training")
+    parser.add_argument("--rows", nargs="+", help="only rows whose name holds one of these texts")
+    parser.add_argument("--pairs", type=int, help="only the first so many pairs of each group, for a quick look")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per pair and row, then the means")
+    return parser.parse_args()
+
+
+def _chosen_pairs(arguments: argparse.Namespace) -> list[Pair]:
+    pairs = held_out_pairs(arguments.data)
+    groups = dict.fromkeys(pair.group for pair in pairs)
+    return [pair for group in groups for pair in [one for one in pairs if one.group == group][: arguments.pairs]]
+
+
+def _measure_all(
+    rows: Mapping[str, Callable[[Pair], Numbers]], pairs: Sequence[Pair], as_json: bool
+) -> dict[str, list[Numbers]]:
+    """Return, for each row, the measures of all pairs."""
+    results: dict[str, list[Numbers]] = {}
+    for name, measure_pair in rows.items():
+        started = time.perf_counter()
+        results[name] = []
+        for pair in pairs:
+            results[name].append(measure_pair(pair))
+            if as_json:
+                print(json.dumps({"system": name, "pair": pair.name, "group": pair.group, **results[name][-1]}))
+        print(f"{name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return results
+
+
+def main() -> None:
+    """Measure all rows and print the tables: per group, and over all pairs."""
+    arguments = _arguments()
+    pairs = _chosen_pairs(arguments)
+
+    def measured(system: System) -> Callable[[Pair], Numbers]:
+        return lambda pair: measure(system, pair)
+
+    rows = {name: measured(system) for name, system in systems(arguments).items()}
+    rows[CEILING] = measure_ceiling
+    if arguments.rows:
+        rows = {name: row for name, row in rows.items() if any(text in name for text in arguments.rows)}
+    results = _measure_all(rows, pairs, arguments.json)
+    for group in (*dict.fromkeys(pair.group for pair in pairs), "all"):
+        places = [place for place, pair in enumerate(pairs) if group in ("all", pair.group)]
+        tables = {
+            name: summarise([numbers[place] for place in places], arguments.seed) for name, numbers in results.items()
+        }
+        if arguments.json:
+            for name, means in tables.items():
+                record = {"system": name, "mean_of": group, "n_pairs": len(places)}
+                print(json.dumps({**record, "measures": {key: asdict(mean) for key, mean in means.items()}}))
+        else:
+            print_table(group, tables, len(places))
+
+
+if __name__ == "__main__":
+    main()

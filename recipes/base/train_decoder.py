@@ -1,0 +1,248 @@
+"""Stages 5 and 7: train decoder and speaker encoder.
+
+    python -m recipes.base.train_decoder --cache CACHE --content second --name plain --minutes 40
+    python -m recipes.base.train_decoder --cache CACHE --content second --name final --start plain --minutes 25 \
+        --adversarial --converted plain
+
+Each item rebuilds a stretch of a recording from its content, pitch and loudness and from another stretch of the same
+speaker. In some batches both are resampled by the same factor: a pseudo-speaker with other formants. With --converted,
+content often comes from a copy of the recording that an earlier decoder gave another voice (made by
+`recipes.base.convert_copies`), so that the decoder learns to take timbre from the reference alone.
+Writes CACHE/runs/decoder_NAME.pt, resumable, and prints JSON lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
+from recipes.base.losses import Discriminators, spectral_loss
+from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_checkpoint
+from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, DecoderShape, SpeakerShape
+from timbre.content.fast import FastContentEncoder
+from timbre.dsp.frontend import SpectralFrontend
+from timbre.models.fast.decoder import FastDecoder, Timbre
+from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
+from timbre.speaker.fast import FastSpeakerEncoder, relative_log_mel
+
+BATCH = 12
+CONTEXT_FRAMES = 24
+JUDGED_FRAMES = 112
+CROP_FRAMES = CONTEXT_FRAMES + JUDGED_FRAMES + LOOKAHEAD_FRAMES
+REFERENCE_FRAMES = 320
+WARPED_SHARE = 0.3
+WARPS = (0.84, 0.875, 0.9, 1.1, 1.125, 1.16)
+CONVERTED_SHARE = 0.6
+
+
+class VoiceNetworks(nn.Module):
+    """What this stage trains and ships."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.decoder = FastDecoder(**vars(DecoderShape()))
+        self.speaker = FastSpeakerEncoder(**vars(SpeakerShape()))
+
+
+@dataclass
+class Stretch:
+    """A batch of stretches of sound as the networks hear them."""
+
+    content: Tensor  # [B, T, C]
+    f0_hz: Tensor  # [B, T]
+    loudness: Tensor  # [B, T]
+    log_mel: Tensor  # [B, T, 80]
+
+
+def stretch_time(x: Tensor, length: int) -> Tensor:
+    """Resample [B, N] to [B, length] by cutting or extending its spectrum."""
+    if x.shape[1] == length:
+        return x
+    spectrum = torch.fft.rfft(x)
+    bins = length // 2 + 1
+    spectrum = functional.pad(spectrum, (0, max(0, bins - spectrum.shape[1])))[:, :bins]
+    return torch.fft.irfft(spectrum, n=length) * (length / x.shape[1])
+
+
+class DecoderTraining:
+    """The live objects of this stage."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        cache: Path = arguments.cache
+        torch.manual_seed(2)
+        torch.set_num_threads(arguments.threads)
+        self.recordings = Recordings(cache)
+        self.contents = np.load(cache / "runs" / f"contents_{arguments.content}.npy", mmap_mode="r")
+        self.converted = None
+        if arguments.converted:
+            self.converted = np.load(cache / "runs" / f"converted_{arguments.converted}.npy", mmap_mode="r")
+        saved = torch.load(cache / "runs" / f"content_{arguments.content}.pt", weights_only=True)
+        from timbre.config.fast import ContentShape
+
+        self.encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
+        self.encoder.load_state_dict(saved["averaged"])
+        self.frontend = SpectralFrontend()
+        self.synthesis = FastSynthesis(N_FFT, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        self.networks = VoiceNetworks()
+        self.classes = nn.Parameter(torch.randn(self.recordings.n_speakers, SpeakerShape().speaker_channels) * 0.1)
+        self.discriminators = Discriminators()
+        if arguments.start:
+            start = torch.load(cache / "runs" / f"decoder_{arguments.start}.pt", weights_only=True)
+            self.networks.load_state_dict(start["averaged"])
+            self.classes.data.copy_(start["classes"]["classes"])
+        self.adversarial = arguments.adversarial
+        self.rate = arguments.rate
+        self.optimizer = torch.optim.AdamW(
+            [*self.networks.parameters(), self.classes], self.rate, (0.8, 0.98), weight_decay=0.01, fused=True
+        )
+        self.judge_optimizer = torch.optim.AdamW(
+            self.discriminators.parameters(), 1e-4, (0.5, 0.9), weight_decay=0.01, fused=True
+        )
+        self.averaged = Averaged(self.networks, 0.998)
+        self.rng = np.random.default_rng(arguments.seed)
+        self.file_weights = self._file_weights()
+        self.files_of = [np.flatnonzero(self.recordings.speaker_of == s) for s in range(self.recordings.n_speakers)]
+
+    def _file_weights(self) -> np.ndarray:
+        weight = self.recordings.weights()
+        wide = np.array([entry["bandwidth_hz"] > 10_000 for entry in self.recordings.index])
+        weight = weight * np.where(wide, 1.6, 1.0)
+        return np.asarray(weight / weight.sum())
+
+    def parts(self) -> dict[str, object]:
+        """Return what a checkpoint holds."""
+        holder = nn.ParameterDict({"classes": self.classes})
+        return {
+            "networks": self.networks,
+            "classes": holder,
+            "optimizer": self.optimizer,
+            "discriminators": self.discriminators,
+            "judge_optimizer": self.judge_optimizer,
+            "averaged": self.averaged.module,
+        }
+
+    def references(self, files: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        """Choose first frames of reference stretches: other recordings of the speaker, or far away in the same one."""
+        recordings, chosen = self.recordings, []
+        for file, start in zip(files, starts, strict=True):
+            others = self.files_of[recordings.speaker_of[file]]
+            others = others[others != file]
+            if len(others):
+                weight = recordings.n_frames[others].astype(float)
+                chosen.append(recordings.crops(self.rng.choice(others, 1, p=weight / weight.sum()), 380, self.rng)[0])
+            else:
+                first, last = recordings.first_frame[file], recordings.first_frame[file] + recordings.n_frames[file]
+                after = start + CROP_FRAMES if last - start - CROP_FRAMES > start - first else first
+                chosen.append(min(max(after, 0), len(recordings.f0) - 380))
+        return np.array(chosen)
+
+    def listen(self, starts: np.ndarray, n_frames: int, warp: float, converted: np.ndarray | None) -> Stretch:
+        """Hear stretches that begin at frames `starts` [B]; `converted` [B] says which take content from copies."""
+        n_taken = round(n_frames * warp)
+        wave = waves(self.recordings.wave_16k, starts, n_taken, FRAME_16K)
+        wave = stretch_time(wave, n_frames * FRAME_16K)
+        power = self.frontend.power(wave)
+        log_mel = self.frontend.log_mel(power)
+        f0 = frames(self.recordings.f0, starts, n_taken)
+        if warp == 1:
+            content = frames(self.contents, starts, n_frames)
+            if converted is not None and self.converted is not None:
+                copies = frames(self.converted, starts, n_frames)
+                content = torch.where(torch.from_numpy(converted).view(-1, 1, 1), copies, content)
+        else:
+            nearest = (torch.arange(n_frames) * (n_taken / n_frames)).long()
+            f0 = f0[:, nearest] * warp
+            with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+                content = self.encoder(log_mel)
+        return Stretch(content.float(), f0, self.frontend.loudness(power), log_mel)
+
+    def step(self, progress: float, step: int, meter: Meter) -> None:
+        """Take one optimizer step (and one of the discriminators)."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate * cosine_rate(progress, step)
+        recordings = self.recordings
+        files = self.rng.choice(len(self.file_weights), BATCH, p=self.file_weights)
+        warp = 1.0
+        if self.rng.random() < WARPED_SHARE:
+            warp = float(self.rng.choice(WARPS))
+        starts = recordings.crops(files, math.ceil(CROP_FRAMES * warp), self.rng)
+        use_copies = self.rng.random(BATCH) < CONVERTED_SHARE if self.converted is not None else None
+        source = self.listen(starts, CROP_FRAMES, warp, use_copies)
+        reference = self.listen(self.references(files, starts), REFERENCE_FRAMES, warp, None)
+        gain = torch.exp(torch.from_numpy(self.rng.uniform(-1.4, 0.9, (BATCH, 1))).float())
+        n = CROP_FRAMES - LOOKAHEAD_FRAMES
+        target = stretch_time(
+            waves(recordings.wave_44k, starts, round(CROP_FRAMES * warp), FRAME_44K), CROP_FRAMES * FRAME_44K
+        )
+        relative = relative_log_mel(reference.log_mel)
+        with torch.autocast("cpu", torch.bfloat16):
+            vector = self.networks.speaker(relative)
+            timbre = Timbre(vector, self.networks.decoder.bank(reference.content, reference.f0_hz, relative))
+            loudness = source.loudness + 2 * torch.log(gain)
+            spectra = self.networks.decoder(source.content[:, :n], source.f0_hz[:, :n], loudness[:, :n], timbre)
+        made = self.synthesis(spectra, source.f0_hz, torch.randn(BATCH, n, N_FFT // 2 + 1, 2)) / gain
+        judged = slice(CONTEXT_FRAMES * HOP_SAMPLES, (n - 2) * HOP_SAMPLES)
+        made, target = made[:, judged], target[:, judged]
+        bandwidth = torch.tensor([recordings.index[f]["bandwidth_hz"] for f in files]).float() * min(1.0, warp)
+        losses = {"spectral": spectral_loss(made, target, bandwidth, step)}
+        if warp == 1:
+            logits = 14 * vector @ functional.normalize(self.classes, dim=-1).T
+            losses["speaker"] = 0.05 * functional.cross_entropy(logits, torch.from_numpy(recordings.speaker_of[files]))
+        if self.adversarial:
+            self._judge(target, made.detach(), bandwidth, meter)
+            with torch.autocast("cpu", torch.bfloat16):
+                adversarial, matching = self.discriminators.convince(target, made, bandwidth)
+            losses["adversarial"], losses["matching"] = 0.1 * adversarial, 0.2 * matching
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()
+        nn.utils.clip_grad_norm_(self.networks.parameters(), 5.0)
+        self.optimizer.step()
+        self.averaged.update(self.networks, step)
+        meter.add(**{name: loss.item() for name, loss in losses.items()})
+
+    def _judge(self, target: Tensor, made: Tensor, bandwidth_hz: Tensor, meter: Meter) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = self.discriminators.judge(target, made, bandwidth_hz)
+        self.judge_optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.judge_optimizer.step()
+        meter.add(judge=loss.item())
+
+
+def main() -> None:
+    """Run or resume the stage."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--content", required=True, help="name of the content encoder run")
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--start", help="name of the decoder run to start from")
+    parser.add_argument("--converted", help="name of the converted copies to take content from")
+    parser.add_argument("--adversarial", action="store_true")
+    parser.add_argument("--minutes", type=float, required=True)
+    parser.add_argument("--rate", type=float, default=1.2e-3)
+    parser.add_argument("--seed", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    training, meter = DecoderTraining(arguments), Meter()
+    path = arguments.cache / "runs" / f"decoder_{arguments.name}.pt"
+    clock = resume(path, training.parts(), arguments.minutes)
+    while clock.progress < 1:
+        training.step(clock.progress, clock.step, meter)
+        clock.step += 1
+        if clock.step % 50 == 0:
+            print(meter.line(clock), flush=True)
+        if clock.step % 250 == 0:
+            save_checkpoint(path, training.parts(), clock)
+    save_checkpoint(path, training.parts(), clock)
+
+
+if __name__ == "__main__":
+    main()

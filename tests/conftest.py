@@ -1,0 +1,49 @@
+"""Folders of recorded results and recordings; tests that need an absent one are skipped by name."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+def _folder(variable: str, default: str, inside: str = "") -> Path:
+    """Return the folder that the environment variable names (default: beside the repository), or skip the test."""
+    root = Path(os.environ.get(variable) or _REPOSITORY / default)
+    folder = root / inside
+    if not folder.is_dir():
+        pytest.skip(f"{variable} ({default}) has no folder {inside or '.'}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def golden_pipeline() -> Path:
+    """Recorded results of everything around the main networks."""
+    return _folder("TIMBRE_GOLDEN", "../shared/golden", "pipeline")
+
+
+@pytest.fixture(scope="session")
+def golden_models() -> Path:
+    """Recorded results of the main networks."""
+    return _folder("TIMBRE_GOLDEN", "../shared/golden", "models")
+
+
+@pytest.fixture(scope="session")
+def golden_dir(golden_pipeline: Path) -> Path:
+    """The same as `golden_pipeline`, the folder that most tests mean."""
+    return golden_pipeline
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Recordings of voices with their manifest."""
+    return _folder("TIMBRE_DATA", "../shared/data")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """Root of this repository."""
+    return _REPOSITORY

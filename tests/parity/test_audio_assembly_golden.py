@@ -1,0 +1,69 @@
+"""Whole-file assembly with the stand-in converter of the golden README, against recorded results (1e-4)."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from timbre.audio.assembly import assemble
+from timbre.config.assembly import AssemblySettings
+from timbre.config.slicing import SliceSettings
+
+TOLERANCE = 1e-4
+
+
+class StandIn:
+    """The stand-in converter: picks samples at the output rate and changes the gain from call to call."""
+
+    def __init__(self, target: int, hop: int) -> None:
+        self.target, self.hop = target, hop
+        self.calls: list[dict[str, int]] = []
+
+    def __call__(self, samples, sample_rate_hz, first_frame):
+        n_frames = int(np.ceil(len(samples) / sample_rate_hz * self.target)) // self.hop
+        picked = np.floor(np.arange(n_frames * self.hop) * sample_rate_hz / self.target).astype(int)
+        gain = 1 + 0.25 * (len(self.calls) % 3 - 1)
+        self.calls.append({"frame_arg": first_frame, "frames": n_frames, "n_in": len(samples)})
+        return (samples[np.minimum(picked, len(samples) - 1)] * gain).astype(np.float32)
+
+
+def run(golden_dir, number: int, compatible: bool):
+    case = json.loads((golden_dir / "assembly.json").read_text())[number]
+    samples, rate = soundfile.read(golden_dir / "asm_src.wav", dtype="float32")
+    chosen = AssemblySettings(
+        clip_s=case["clip"],
+        crossfade_s=case["lg"],
+        crossfade_retain=case["lgr"],
+        pad_s=case["pad"],
+        compatible=compatible,
+    )
+    converter = StandIn(case["target"], case["hop"])
+    slicing = SliceSettings(threshold_db=case["slice_db"])
+    output = assemble(samples, rate, converter, case["target"], case["hop"], slicing, chosen)
+    return case, converter, output, np.load(golden_dir / "assembly.npz")[f"out_{number}"]
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_compatible_assembly(golden_dir, number):
+    case, converter, output, expected = run(golden_dir, number, compatible=True)
+    assert converter.calls == [{key: call[key] for key in ("frame_arg", "frames", "n_in")} for call in case["calls"]]
+    assert len(output) == case["n_out"] == len(expected)
+    assert np.abs(output - expected).max() < TOLERANCE
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_exact_assembly_has_the_same_length_and_silences(golden_dir, number):
+    case, converter, output, expected = run(golden_dir, number, compatible=False)
+    assert len(output) == -(-100800 * case["target"] // 8000)  # the recorded one drifts when the rates differ
+    assert len(converter.calls) == len(case["calls"])
+    hop = case["hop"]  # the recorded clips sit up to half a hop beside their place
+    muted = np.flatnonzero(expected == 0)
+    muted = muted[muted < len(output)]
+    inside = muted[(np.diff(muted, prepend=-9) == 1) & (np.diff(muted, append=1 << 30) == 1)]
+    silent = np.ones(len(output), dtype=bool)
+    silent[np.flatnonzero(output)] = False
+    runs = [run for run in np.split(inside, np.flatnonzero(np.diff(inside) > 1) + 1) if len(run) > 20 * hop]
+    assert runs and all(silent[found[hop:-hop]].all() for found in runs)

@@ -24,8 +24,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.held_out import Pair, held_out_pairs
-from benchmarks.world_baseline import resynthesise, shift_and_warp
+from benchmarks.quality.held_out import Pair, held_out_pairs
+from benchmarks.quality.world_baseline import resynthesise, shift_and_warp
 from timbre.evaluate.report import evaluate_triple
 from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
 from timbre.evaluate.summary import MeanInterval, summarise

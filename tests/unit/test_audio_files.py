@@ -292,3 +292,24 @@ def test_mix_is_decided_once_for_blocks():
         meter.push(stereo[:1])
     with pytest.raises(AudioError, match="no sound"):
         MixMeter().weights()
+
+
+@pytest.mark.parametrize("format", ["wav", "flac", "ogg", "opus", "mp3"])
+def test_damaged_files_are_read_or_refused_but_nothing_else(tmp_path, monkeypatch, format):
+    monkeypatch.setenv("PATH", str(tmp_path))  # no ffmpeg
+    rng = np.random.default_rng(1)
+    noise = rng.uniform(-0.3, 0.3, (1, 9600)).astype(np.float32)
+    write_audio(tmp_path / "a", Sound(noise, 48000), format=format)
+    data = (tmp_path / "a").read_bytes()
+    n_refused = 0
+    for turn in range(40):
+        damaged = bytearray(data[: rng.integers(1, len(data))] if turn % 2 else data)
+        for position in rng.integers(0, min(len(damaged), 200 if turn % 4 else len(data)), 10):
+            damaged[position] = rng.integers(256)
+        try:
+            read = read_audio(bytes(damaged))
+        except AudioError:
+            n_refused += 1
+        else:
+            assert read.n_samples > 0 and np.isfinite(read.samples).all()
+    assert n_refused > 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -20,15 +19,15 @@ class _Card:
     languages: tuple[str, ...]
     median_f0_hz: float | None
     licence: str
-    path: Path
+    path: str
 
 
 @pytest.fixture
 def catalog(monkeypatch: pytest.MonkeyPatch) -> list[_Card]:
     """Replace the catalog by a list of cards that the test may change."""
     cards = [
-        _Card("nora", "a calm reader", ("en", "de"), 201.4, "CC0-1.0", Path("voices/nora")),
-        _Card("sólveig", "", (), None, "CC-BY-4.0", Path("voices/sólveig")),
+        _Card("nora", "a calm reader", ("en", "de"), 201.4, "CC0-1.0", "voices/nora"),
+        _Card("sólveig", "", (), None, "CC-BY-4.0", "voices/sólveig"),
     ]
     module = ModuleType("timbre.voice.catalog")
     module.__dict__.update(list_voices=lambda: cards)
@@ -49,7 +48,7 @@ def test_list_as_json(catalog: list[_Card], capsys: pytest.CaptureFixture[str]) 
     assert main(["voice", "list", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["name"] for row in rows] == ["nora", "sólveig"]
-    assert rows[0]["path"] == str(Path("voices/nora"))
+    assert rows[0]["path"] == "voices/nora"
 
 
 def test_empty_list_says_so(catalog: list[_Card], capsys: pytest.CaptureFixture[str]) -> None:

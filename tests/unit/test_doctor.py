@@ -41,7 +41,7 @@ def _peak_pitch(wave: np.ndarray, rate_hz: int, hop_samples: int) -> PitchTrack:
 @pytest.fixture
 def conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespace:
     """Replace catalog, conversion and tracker; `speed` resamples the tone, `level` scales it, `error` is raised."""
-    state = SimpleNamespace(cards=[SimpleNamespace(name="nora", path=tmp_path)], speed=1.0, level=1.0, error=None)
+    state = SimpleNamespace(cards=[SimpleNamespace(name="nora", path=str(tmp_path))], speed=1.0, level=1.0, error=None)
 
     def convert_files(sources: list[Path], output: Path, *_: Any, **__: Any) -> list[Any]:
         if state.error is not None:

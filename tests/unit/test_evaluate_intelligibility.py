@@ -43,7 +43,14 @@ def test_word_error_rate() -> None:
 
 
 def test_split_words() -> None:
-    assert split_words("Don\u2019t stop -- the 'Music', N\u00e4he 42!") == ("don't", "stop", "the", "'music'", "n\u00e4he", "42")
+    assert split_words("Don\u2019t stop -- the 'Music', N\u00e4he 42!") == (
+        "don't",
+        "stop",
+        "the",
+        "'music'",
+        "n\u00e4he",
+        "42",
+    )
 
 
 def test_compare_words_with_a_transcript() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,9 @@ HEAVY = ("torch", "numpy", "scipy", "soundfile", "parselmouth", "rich")
 def heavy_modules_after(code: str) -> list[str]:
     """Run the code in a fresh interpreter and return which heavy modules it has loaded."""
     program = f"import sys\n{code}\nprint('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    source = Path(__file__).resolve().parents[2] / "src"
+    environment = {**os.environ, "PYTHONPATH": str(source)}
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=environment)
     return done.stdout.rpartition("LOADED")[2].split()
 
 

@@ -89,15 +89,17 @@ def _moving_mean(values: NDArray[np.float64], half_window: int) -> NDArray[np.fl
 def _sample_peaks(channels: Samples, sample_rate_hz: int) -> NDArray[np.float64]:
     """Highest oversampled magnitude of any channel around each sample, [C, N] -> [N]."""
     check_rate(sample_rate_hz)
-    n_samples = channels.shape[1]
     factor = 4 if sample_rate_hz < 96_000 else 2 if sample_rate_hz < 192_000 else 1
     stream = StreamResampler(sample_rate_hz, factor * sample_rate_hz, len(channels))
-    starts = range(0, n_samples, _BLOCK_SAMPLES)
+    starts = range(0, channels.shape[1], _BLOCK_SAMPLES)
     parts = [np.abs(stream.push(channels[:, start : start + _BLOCK_SAMPLES])).max(axis=0) for start in starts]
     parts.append(np.abs(stream.flush()).max(axis=0))
-    fine = np.concatenate(parts).reshape(n_samples, factor)
-    peaks: NDArray[np.float64] = np.maximum(fine.max(axis=1), np.abs(channels).max(axis=0)).astype(np.float64)
-    peaks[1:] = np.maximum(peaks[1:], fine[:-1].max(axis=1))  # a peak between two samples belongs to both
+    fine = np.concatenate(parts)
+    between = fine[::factor].copy()  # highest from each sample up to the next one [N]
+    for step in range(1, factor):
+        np.maximum(between, fine[step::factor], out=between)
+    peaks: NDArray[np.float64] = np.maximum(between, np.abs(channels).max(axis=0)).astype(np.float64)
+    peaks[1:] = np.maximum(peaks[1:], between[:-1])  # a peak between two samples belongs to both
     return peaks
 
 

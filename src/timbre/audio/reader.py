@@ -65,15 +65,16 @@ def _blocks(
 ) -> Iterator[Sound]:
     """Yield the asked stretch of an open file in blocks, checked."""
     first, wanted = _asked_range(file, name, start_s, duration_s)
-    file.seek(first)
     got = 0
     while got < wanted:
         n_samples = min(block_samples, wanted - got)
         try:
+            if got == 0:
+                file.seek(first)
             read = file.read(n_samples, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             at_s = (first + got) / file.samplerate
-            raise AudioError(f"{name} is damaged near {at_s:.1f} s; it must be intact: export it again") from error
+            raise AudioError(f"{name} is damaged after {at_s:.1f} s; it must be intact: export it again") from error
         samples = np.ascontiguousarray(read.T)  # [N, C] -> [C, N]
         if samples.shape[1]:
             check_finite(samples, file.samplerate, name, (first + got) / file.samplerate)

@@ -119,7 +119,8 @@ def _label(name: str) -> tuple[str, str]:
 
 
 def _number(value: float) -> str:
-    return f"{value:.0f}" if value == int(value) and abs(value) >= 1 else f"{value:.3f}"
+    rounded = round(value, 3) + 0.0  # no minus zero
+    return f"{rounded:.0f}" if rounded == int(rounded) else f"{rounded:.3f}"
 
 
 def _mean(mean: MeanInterval) -> str:

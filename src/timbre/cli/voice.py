@@ -11,7 +11,7 @@ from timbre.cli.tables import format_table, json_line
 from timbre.errors import VoiceError
 
 if TYPE_CHECKING:
-    from timbre.voice.catalog import VoiceCard
+    from timbre.voice.card import VoiceCard
 
 voice = typer.Typer(rich_markup_mode=None)
 

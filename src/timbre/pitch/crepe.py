@@ -55,7 +55,7 @@ class CrepeTracker:
         padded = torch.nn.functional.pad(wave16, (FRAME_SAMPLES // 2, FRAME_SAMPLES // 2))
         frames = padded.unfold(0, FRAME_SAMPLES, hop_samples)[: 1 + len(wave16) // hop_samples]
         parts = []
-        for batch in frames.split(_BATCH_FRAMES):
+        for batch in torch.split(frames, _BATCH_FRAMES):
             centred = batch - batch.mean(dim=1, keepdim=True)
             parts.append(self._network(centred / centred.std(dim=1, keepdim=True).clamp_min(1e-10)))
         salience: NDArray[np.float32] = torch.cat(parts).cpu().numpy()

@@ -30,7 +30,7 @@ Decoder = Callable[[NDArray[np.float32]], tuple[NDArray[np.float64], NDArray[np.
 def mask_range(salience: NDArray[np.float32]) -> NDArray[np.float32]:
     """Set the bins outside 50 to 1100 Hz of salience [T, 360] to minus infinity, in a copy."""
     low, high = ((1200 * np.log2(hz / 10) - FIRST_BIN_CENTS) / CENTS_PER_BIN for hz in (FLOOR_HZ, CEILING_HZ))
-    masked = salience.copy()
+    masked: NDArray[np.float32] = np.array(salience)
     masked[:, : int(np.floor(low))] = -np.inf
     masked[:, int(np.ceil(high)) :] = -np.inf
     return masked

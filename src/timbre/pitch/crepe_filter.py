@@ -26,7 +26,8 @@ def median_of_three(values: NDArray[Any]) -> NDArray[np.float32]:
     # NaN sorts last, so position 0 is the lower of two values and position 1 the middle of three.
     windows = np.sort(np.lib.stride_tricks.sliding_window_view(padded, 3), axis=1)
     count = np.isfinite(windows).sum(axis=1)
-    return windows[np.arange(len(windows)), np.maximum(0, (count - 1) // 2)]
+    median: NDArray[np.float32] = windows[np.arange(len(windows)), np.maximum(0, (count - 1) // 2)]
+    return median
 
 
 def mean_of_three(values: NDArray[Any]) -> NDArray[np.float64]:

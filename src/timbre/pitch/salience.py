@@ -11,7 +11,7 @@ N_BINS = 360
 CENTS_PER_BIN = 20.0
 FIRST_BIN_CENTS = 1997.3794084376191  # above 10 Hz: 31.7 Hz
 
-BIN_CENTS: NDArray[np.float64] = np.arange(N_BINS) * CENTS_PER_BIN + FIRST_BIN_CENTS
+BIN_CENTS: NDArray[np.float64] = np.arange(N_BINS, dtype=np.float64) * CENTS_PER_BIN + FIRST_BIN_CENTS
 BIN_CENTS.flags.writeable = False
 
 

@@ -1,0 +1,152 @@
+"""Stage 8: put the trained networks and the demo voices into the package.
+
+    python -m recipes.base.package --cache CACHE --content third --decoder final
+
+Writes src/timbre/assets/base (weights in half precision, sizes) and src/timbre/assets/voices.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from recipes.base.recordings import data_folder
+from timbre.audio.mixing import to_mono
+from timbre.audio.reader import read_audio
+from timbre.audio.resample import resample
+from timbre.config.fast import FastShape
+from timbre.dsp.frontend import SAMPLE_RATE_HZ
+from timbre.pitch.trackers import load_tracker
+from timbre.voice.base import ASSETS, BASE_NAME, SHAPE_FILE, WEIGHTS_FILE, FastNetworks, load_base
+from timbre.voice.card import VoiceCard
+from timbre.voice.fast import FastVoice
+from timbre.voice.reference import hear
+
+VERSION = "1"
+MAX_REFERENCE_S = 180.0
+
+
+@dataclass(frozen=True)
+class DemoVoice:
+    """One packaged voice and whose recordings it comes from."""
+
+    name: str
+    speaker: str
+    description: str
+    language: str
+    licence: str
+    attribution: str
+
+
+DEMO_VOICES = (
+    DemoVoice(
+        "ada",
+        "ljspeech/LJ",
+        "female, English, reading",
+        "en",
+        "public domain",
+        "LJ Speech: Linda Johnson / LibriVox, Keith Ito",
+    ),
+    DemoVoice(
+        "greta",
+        "kerstin/kerstin",
+        "female, German, reading",
+        "de",
+        "CC0 1.0",
+        "Voice dataset 'Kerstin', recorded for the Rhasspy project",
+    ),
+    DemoVoice(
+        "ravi",
+        "msc_malayalam/spk001",
+        "male, Malayalam, reading",
+        "ml",
+        "CC BY-SA 4.0",
+        "Malayalam Speech Corpus, Swathanthra Malayalam Computing and contributors (speaker 001)",
+    ),
+    DemoVoice(
+        "finn",
+        "picovoice_barista/cluster39",
+        "male, English, short commands",
+        "en",
+        "Apache-2.0",
+        "Speech-to-intent benchmark, Picovoice Inc. (speaker group 39, estimated by clustering)",
+    ),
+)
+
+
+def package_networks(cache: Path, content: str, decoder: str, folder: Path) -> None:
+    """Write the averaged weights of two runs as one file in half precision."""
+    networks = FastNetworks(FastShape())
+    networks.content.load_state_dict(_averaged(cache, f"content_{content}"))
+    voice = _averaged(cache, f"decoder_{decoder}")
+    for part in ("speaker", "decoder"):
+        state = {key.removeprefix(f"{part}."): value for key, value in voice.items() if key.startswith(f"{part}.")}
+        getattr(networks, part).load_state_dict(state)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(
+        {name: tensor.half().contiguous() for name, tensor in networks.state_dict().items()}, folder / WEIGHTS_FILE
+    )
+    about = {"name": BASE_NAME, "version": VERSION, "licence": "CC-BY-SA-4.0", "shape": FastShape().to_mapping()}
+    (folder / SHAPE_FILE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def package_voice(demo: DemoVoice, folder: Path) -> None:
+    """Make one demo voice from its speaker's recordings."""
+    base = load_base()
+    heard = hear(base, _waves(demo.speaker), load_tracker("pm"))
+    card = VoiceCard(
+        name=demo.name,
+        description=demo.description,
+        languages=(demo.language,),
+        median_f0_hz=round(heard.median_f0_hz, 1),
+        licence=demo.licence,
+        attribution=demo.attribution,
+        base=BASE_NAME,
+        base_sha256=base.sha256,
+        reference_s=round(heard.seconds, 1),
+    )
+    FastVoice(card, base, heard.reference).save(folder / demo.name, force=True)
+    print(f"{demo.name}: {heard.seconds:.0f} s, median {heard.median_f0_hz:.0f} Hz")
+
+
+def _averaged(cache: Path, run: str) -> dict[str, torch.Tensor]:
+    saved: dict[str, torch.Tensor] = torch.load(cache / "runs" / f"{run}.pt", weights_only=True)["averaged"]
+    return saved
+
+
+def _waves(speaker: str) -> Iterator[np.ndarray]:
+    """Yield a speaker's recordings, at most three minutes of them."""
+    with open(data_folder() / "manifest.csv", encoding="utf-8") as manifest:
+        rows = [row for row in csv.DictReader(manifest) if row["speaker"] == speaker]
+    seconds = 0.0
+    for row in rows:
+        if seconds > MAX_REFERENCE_S:
+            break
+        sound = read_audio(data_folder() / row["path"])
+        seconds += sound.duration_s
+        yield resample(to_mono(sound.samples), sound.sample_rate_hz, SAMPLE_RATE_HZ)
+
+
+def main() -> None:
+    """Package the base and its voices."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--content", required=True)
+    parser.add_argument("--decoder", required=True)
+    parser.add_argument("--out", type=Path, default=ASSETS)
+    arguments = parser.parse_args()
+    package_networks(arguments.cache, arguments.content, arguments.decoder, arguments.out / "base")
+    for demo in DEMO_VOICES:
+        package_voice(demo, arguments.out / "voices")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Conversion in memory, for Python users: `timbre.load_voice("ada").convert(wave, sample_rate_hz)`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbre.config.convert import ConvertSettings
+from timbre.convert.pitch_shift import decide_shift
+from timbre.convert.render import render_chunks
+from timbre.convert.scan import scan
+from timbre.convert.sound_source import ArraySource
+from timbre.pitch.trackers import load_tracker
+from timbre.voice import catalog
+from timbre.voice.card import VoiceCard
+from timbre.voice.fast import FastVoice
+
+
+@dataclass(frozen=True)
+class LoadedVoice:
+    """A voice that converts arrays; its parts are there for those who want more."""
+
+    voice: FastVoice
+
+    @property
+    def card(self) -> VoiceCard:
+        """What the voice says about itself."""
+        return self.voice.card
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of what `convert` returns."""
+        return self.voice.sample_rate_hz
+
+    def convert(
+        self, wave: NDArray[np.float32], sample_rate_hz: int, settings: ConvertSettings | None = None
+    ) -> NDArray[np.float32]:
+        """Give `wave` [N] or [channels, N] this voice; returns mono sound [M] at `self.sample_rate_hz`.
+
+        The result lasts as long as `wave` and is what `timbre convert` writes for the same sound and settings. Raises
+        AudioError for empty, NaN or infinite input.
+        """
+        settings = settings or ConvertSettings()
+        source = ArraySource(wave, sample_rate_hz)
+        tracker = load_tracker(settings.pitch, voiced_threshold=settings.voiced_threshold, device=settings.device)
+        scanned = scan(source, tracker, settings)
+        shift = decide_shift(settings.pitch_shift, scanned.f0_hz, self.card.median_f0_hz)
+        chunks = render_chunks(self.voice, source, scanned, shift.semitones, settings)
+        return np.concatenate([chunk.samples for chunk in chunks])
+
+    def save(self, folder: str | Path, *, force: bool = False) -> VoiceCard:
+        """Keep the voice as a folder that `load_voice` reads; see `FastVoice.save`."""
+        return self.voice.save(Path(folder), force=force)
+
+
+def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> LoadedVoice:
+    """Load a voice by name or folder; see `timbre.voice.catalog.load_voice`."""
+    return LoadedVoice(catalog.load_voice(name_or_folder, device=device))
+
+
+def voice_like(references: str | Path | Sequence[str | Path], *, device: str = "cpu") -> LoadedVoice:
+    """Make a voice from reference recordings; see `timbre.voice.catalog.voice_like`."""
+    paths = [references] if isinstance(references, (str, Path)) else references
+    return LoadedVoice(catalog.voice_like([Path(path) for path in paths], device=device))

@@ -1,0 +1,132 @@
+"""The second pass: the sound is rendered in chunks, muted where it was silent, and levelled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from timbre.audio.envelope import EnvelopeFollower
+from timbre.audio.resample import resampled_length
+from timbre.audio.slicing import Piece
+from timbre.config.convert import ConvertSettings
+from timbre.convert.scan import Scan
+from timbre.convert.sound_source import SoundSource, mono_blocks
+from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
+from timbre.features.frames import Frames
+from timbre.voice.fast import FastVoice
+
+Wave = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A stretch of finished sound and how far the source has been heard."""
+
+    samples: Wave  # [N] at the voice's rate
+    done_s: float
+
+
+def render_chunks(
+    voice: FastVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
+) -> Iterator[Chunk]:
+    """Yield the converted sound; in all exactly as many samples as the source lasts at the voice's rate.
+
+    The state of all networks is carried from chunk to chunk, so `max_chunk_s` changes the memory, not the sound.
+    """
+    total = resampled_length(source.n_samples, source.sample_rate_hz, voice.sample_rate_hz)
+    gate = SilenceGate(scanned.pieces, voice.sample_rate_hz, settings)
+    envelope = EnvelopeFollower(SAMPLE_RATE_HZ, voice.sample_rate_hz, 1 - settings.loudness_envelope)
+    n_heard = n_sent = 0
+    for wave, sound in _pairs(voice, source, scanned, shift_semitones, settings):
+        n_heard += len(wave)
+        ready = envelope.push(wave, gate.apply(sound))[: total - n_sent]
+        n_sent += len(ready)
+        yield Chunk(ready, n_heard / SAMPLE_RATE_HZ)
+    rest = envelope.flush()[: total - n_sent]
+    yield Chunk(np.pad(rest, (0, total - n_sent - len(rest))), source.n_samples / source.sample_rate_hz)
+
+
+def _pairs(
+    voice: FastVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
+) -> Iterator[tuple[Wave, Wave]]:
+    """Yield what was heard (16 kHz) and what came out (voice's rate) of each chunk."""
+    device = voice.base.device
+    f0_hz = torch.from_numpy(scanned.f0_hz * np.float32(2 ** (shift_semitones / 12))).to(device)
+    extractor, renderer = voice.extractor, voice.renderer(settings)
+    state, n_frames = extractor.fresh_state(), 0
+    chunk_samples = max(1, round(settings.max_chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
+    for wave, last in _cut(mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ), chunk_samples):
+        content, loudness, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
+        f0 = f0_hz[n_frames : n_frames + len(content)]
+        n_frames += len(content)
+        frames = Frames(content, f0, f0 > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        yield wave, renderer.push(frames, last=last).cpu().numpy()
+
+
+def _cut(blocks: Iterator[Wave], size: int) -> Iterator[tuple[Wave, bool]]:
+    """Cut a sound that comes in blocks into chunks of `size` and a last one padded to whole frames."""
+    held: list[Wave] = []
+    n_held = 0
+    for block in blocks:
+        held.append(block)
+        n_held += len(block)
+        while n_held > size:
+            joined = np.concatenate(held)
+            yield joined[:size], False
+            held, n_held = [joined[size:]], n_held - size
+    rest = np.concatenate(held) if held else np.zeros(0, dtype=np.float32)
+    yield np.pad(rest, (0, -len(rest) % HOP_SAMPLES)), True
+
+
+class SilenceGate:
+    """Mutes the stretches that were silent in the source, with short fades inside the voiced ones."""
+
+    def __init__(self, pieces: list[Piece], sample_rate_hz: int, settings: ConvertSettings) -> None:
+        scale = sample_rate_hz / SAMPLE_RATE_HZ
+        self._fade = max(1, round(settings.crossfade_s * sample_rate_hz))
+        voiced = [piece for piece in pieces if settings.keep_silence or not piece.silent]
+        end = max((piece.end for piece in pieces), default=0)
+        # Times of the corners and gains there; sound at the very ends of the file is not faded.
+        self._times: list[float] = []
+        self._gains: list[float] = []
+        for piece in _joined(voiced):
+            start, stop = piece.start * scale, piece.end * scale
+            fade = min(self._fade, (stop - start) / 2)
+            if piece.start > 0:
+                self._add((start, 0.0), (start + fade, 1.0))
+            else:
+                self._add((0.0, 1.0))
+            if piece.end < end:
+                self._add((stop - fade, 1.0), (stop, 0.0))
+            else:
+                self._add((stop, 1.0))
+        self._at = 0
+
+    def apply(self, sound: Wave) -> Wave:
+        """Return the next samples [N], muted where they must be."""
+        if not self._times:
+            self._at += len(sound)
+            return np.zeros_like(sound)
+        position = np.arange(self._at, self._at + len(sound))
+        self._at += len(sound)
+        return sound * np.interp(position, self._times, self._gains).astype(np.float32)
+
+    def _add(self, *corners: tuple[float, float]) -> None:
+        for time, gain in corners:
+            self._times.append(time)
+            self._gains.append(gain)
+
+
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Join pieces that touch."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        if joined and joined[-1].end == piece.start:
+            joined[-1] = Piece(False, joined[-1].start, piece.end)
+        else:
+            joined.append(piece)
+    return joined

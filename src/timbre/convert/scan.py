@@ -1,0 +1,86 @@
+"""The first pass over a sound: its pitch, its silences and how its channels mix."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from timbre.audio.slicing import Piece, pieces_from_rms, slice_meter
+from timbre.config.convert import ConvertSettings
+from timbre.config.slicing import SliceSettings
+from timbre.convert.sound_source import SoundSource, mix_weights, mono_blocks
+from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
+from timbre.pitch.contract import PitchTracker
+
+WINDOW_S = 30
+CONTEXT_S = 1
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What the first pass found; times in samples at 16 kHz."""
+
+    f0_hz: NDArray[np.float32]  # [T], 100 frames a second, 0 where unvoiced
+    pieces: list[Piece]  # voiced and silent stretches that cover the sound
+    weights: NDArray[np.float32] | None  # of the channels in the mono mix
+    n_samples: int
+
+
+class WindowedPitch:
+    """Follows the pitch of a sound of any length in windows of 30 s that overlap by 1 s on each side.
+
+    The windows lie on a fixed grid, so the result does not depend on how the sound arrives.
+    """
+
+    def __init__(self, tracker: PitchTracker) -> None:
+        self._tracker = tracker
+        self._held: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self._first_frame = 0  # of what is held
+        self._tracks: list[NDArray[np.float32]] = []
+        self._n_done = 0  # frames tracked
+
+    def push(self, wave: NDArray[np.float32], *, last: bool = False) -> None:
+        """Take the next samples [N] at 16 kHz; with `last` nothing follows."""
+        self._held = np.concatenate((self._held, wave))
+        frames_per_s = SAMPLE_RATE_HZ // HOP_SAMPLES
+        if last:
+            self._held = np.pad(self._held, (0, -len(self._held) % HOP_SAMPLES))
+        while True:
+            available = self._first_frame + len(self._held) // HOP_SAMPLES
+            end = self._n_done + WINDOW_S * frames_per_s
+            if available < end + CONTEXT_S * frames_per_s:
+                break
+            self._track(end, end + CONTEXT_S * frames_per_s)
+        if last and self._n_done < available:
+            self._track(available, available)
+
+    def finish(self) -> NDArray[np.float32]:
+        """Return the pitch of all frames [T]."""
+        return np.concatenate(self._tracks) if self._tracks else np.zeros(0, dtype=np.float32)
+
+    def _track(self, end: int, heard_end: int) -> None:
+        """Track frames from where it stopped to `end`, listening up to frame `heard_end`."""
+        wave = self._held[: (heard_end - self._first_frame) * HOP_SAMPLES]
+        n_frames = len(wave) // HOP_SAMPLES
+        f0_hz = self._tracker.track(wave, SAMPLE_RATE_HZ, HOP_SAMPLES, n_frames).f0_hz
+        self._tracks.append(f0_hz[self._n_done - self._first_frame : end - self._first_frame])
+        self._n_done = end
+        keep = max(self._first_frame, end - CONTEXT_S * (SAMPLE_RATE_HZ // HOP_SAMPLES))
+        self._held = self._held[(keep - self._first_frame) * HOP_SAMPLES :]
+        self._first_frame = keep
+
+
+def scan(source: SoundSource, tracker: PitchTracker, settings: ConvertSettings) -> Scan:
+    """Listen to the whole of `source` once (twice where it has several channels), block by block."""
+    weights = mix_weights(source)
+    slicing = SliceSettings(threshold_db=settings.slice_threshold_db, min_length_ms=1000, max_silence_kept_ms=300)
+    meter = slice_meter(SAMPLE_RATE_HZ, slicing)
+    pitch = WindowedPitch(tracker)
+    for block in mono_blocks(source, weights, SAMPLE_RATE_HZ):
+        meter.push(block)
+        pitch.push(block)
+    pitch.push(np.zeros(0, dtype=np.float32), last=True)
+    pieces = pieces_from_rms(meter.finish(), meter.n_samples, SAMPLE_RATE_HZ, slicing)
+    return Scan(pitch.finish(), pieces, weights, meter.n_samples)

@@ -1,0 +1,80 @@
+"""Live conversion: short blocks in, short blocks out, all state carried, nothing computed twice.
+
+No devices here; whoever has them pushes what came in and plays what comes out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from timbre.config.convert import ConvertSettings
+from timbre.config.fast import N_FFT
+from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
+from timbre.errors import AudioError, SettingsError
+from timbre.features.frames import Frames
+from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
+from timbre.pitch.contract import PitchTracker
+from timbre.pitch.trackers import load_tracker
+from timbre.voice.fast import FastVoice
+
+PITCH_WINDOW_FRAMES = 24
+
+
+class StreamConverter:
+    """Converts mono 16 kHz sound block by block into a voice at 44.1 kHz.
+
+    The pitch is tracked in the last 0.24 s. The encoder's look-ahead covers what the tracker and the pulses need to
+    see, so they add no delay of their own.
+    """
+
+    def __init__(self, voice: FastVoice, settings: ConvertSettings, tracker: PitchTracker | None = None) -> None:
+        if isinstance(settings.pitch_shift, str):
+            raise SettingsError(
+                "pitch_shift is 'auto', which needs the whole recording; give semitones for live conversion"
+            )
+        self._voice = voice
+        self._tracker = tracker or load_tracker("pm")
+        self._ratio = 2 ** (settings.pitch_shift / 12)
+        self._state = voice.extractor.fresh_state()
+        self._renderer = voice.renderer(settings)
+        self._wave: NDArray[np.float32] = np.zeros(0, dtype=np.float32)  # what pitch still needs
+        self._first_frame = 0  # of self._wave
+        self._n_frames = 0  # content frames rendered
+
+    @property
+    def delay_s(self) -> float:
+        """Algorithmic delay: look-ahead and half a window of the encoder, a hop, half a window of the synthesis."""
+        encoder = self._voice.base.networks.content.lookahead_frames * HOP_SAMPLES + WINDOW_SAMPLES // 2
+        return (encoder + HOP_SAMPLES) / SAMPLE_RATE_HZ + N_FFT / 2 / self._voice.sample_rate_hz
+
+    def push(self, wave: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
+        """Hear more samples [n] and return what is finished [m]; with `last` the rest comes out and the stream ends.
+
+        Raises AudioError for NaN or infinity.
+        """
+        if not np.isfinite(wave).all():
+            raise AudioError("the block holds NaN or infinity; check the sound device or the program that sends it")
+        device = self._voice.base.device
+        heard = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(device)
+        content, loudness, self._state = self._voice.extractor.step(heard, self._state, last=last)
+        self._wave = np.concatenate((self._wave, wave))
+        n = content.shape[0]
+        f0_hz = torch.from_numpy(self._pitch(n + LOOKAHEAD_FRAMES)).to(device) if n else content.new_zeros(0)
+        self._n_frames += n
+        frames = Frames(content, f0_hz[:n], f0_hz[:n] > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        sound = self._renderer.push(frames, f0_ahead_hz=f0_hz[n:] if n else None, last=last)
+        return sound.cpu().numpy()
+
+    def _pitch(self, count: int) -> NDArray[np.float32]:
+        """Return the shifted pitch of `count` frames from the next one on, out of the last 0.24 s."""
+        n_held = len(self._wave) // HOP_SAMPLES
+        track = self._tracker.track(self._wave[: n_held * HOP_SAMPLES], SAMPLE_RATE_HZ, HOP_SAMPLES, n_held)
+        start = self._n_frames - self._first_frame
+        f0_hz = track.f0_hz[start : start + count]
+        f0_hz = np.pad(f0_hz, (0, count - len(f0_hz)), mode="edge" if len(f0_hz) else "constant")
+        drop = max(0, n_held - max(PITCH_WINDOW_FRAMES, n_held - start))
+        self._wave = self._wave[drop * HOP_SAMPLES :]
+        self._first_frame += drop
+        return np.asarray(f0_hz * np.float32(self._ratio), dtype=np.float32)

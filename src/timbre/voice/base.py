@@ -1,0 +1,88 @@
+"""The base model of the fast family: one set of networks that all its voices share."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import nn
+
+from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, FastShape
+from timbre.content.fast import FastContentEncoder
+from timbre.errors import DeviceError, MissingWeightsError, VoiceError
+from timbre.models.fast.decoder import FastDecoder
+from timbre.models.fast.synthesis import FastSynthesis
+from timbre.speaker.fast import FastSpeakerEncoder
+
+BASE_NAME = "timbre-base"
+SHAPE_FILE, WEIGHTS_FILE = "base.json", "weights.safetensors"
+ASSETS = Path(__file__).parent.parent / "assets"
+
+
+class FastNetworks(nn.Module):
+    """Content encoder, speaker encoder and decoder, as they are trained and packaged together."""
+
+    def __init__(self, shape: FastShape) -> None:
+        super().__init__()
+        self.content = FastContentEncoder(**vars(shape.content))
+        self.speaker = FastSpeakerEncoder(**vars(shape.speaker))
+        self.decoder = FastDecoder(**vars(shape.decoder))
+        self.synthesis = FastSynthesis(N_FFT, HOP_SAMPLES, SAMPLE_RATE_HZ)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base model in memory, float32, ready to use."""
+
+    name: str
+    sha256: str  # of the weights file
+    networks: FastNetworks
+    device: torch.device
+
+
+def load_base(folder: Path | None = None, device: str = "cpu") -> Base:
+    """Load the base in `folder` (default: the packaged one) onto `device`.
+
+    Raises MissingWeightsError where it is not there, VoiceError where it is damaged, DeviceError for a device that this
+    machine does not have.
+    """
+    return _load_base(folder or ASSETS / "base", str(check_device(device)))
+
+
+@functools.lru_cache(maxsize=2)
+def _load_base(folder: Path, device: str) -> Base:
+    weights = folder / WEIGHTS_FILE
+    if not weights.is_file():
+        raise MissingWeightsError(f"{folder} holds no {WEIGHTS_FILE}; install timbre again, or give the folder of a base")
+    try:
+        shape = FastShape.from_mapping(json.loads((folder / SHAPE_FILE).read_text(encoding="utf-8"))["shape"])
+        networks = FastNetworks(shape)
+        networks.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise VoiceError(f"the base in {folder} is damaged ({str(error).splitlines()[0]}); install timbre again") from error
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    networks.eval().requires_grad_(False).to(device)
+    return Base(BASE_NAME, digest, networks, torch.device(device))
+
+
+def check_device(name: str) -> torch.device:
+    """Return the device called `name`, or raise DeviceError saying which this machine has."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceError(f"device {name!r} is unknown; use cpu, cuda, cuda:N or mps") from error
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        have = [kind for kind, there in available.items() if there]
+        raise DeviceError(f"device {name!r} is not available here; this machine has: {', '.join(have)}")
+    return device

@@ -1,0 +1,104 @@
+"""Turn Frames into the sound of a voice, whole or chunk by chunk with the same result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from timbre.config.fast import N_FFT
+from timbre.features.frames import Frames
+from timbre.models.fast.decoder import FilterSpectra, Timbre
+from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, SynthesisState
+from timbre.nn.residual import BlockState
+from timbre.retrieval.nearest import mix_content
+from timbre.voice.base import FastNetworks
+
+NOISE_BLOCK_FRAMES = 64
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """Frames that wait for the pitch of the frames after them."""
+
+    content: Tensor  # [p, C]
+    f0_hz: Tensor  # [p]
+    loudness: Tensor  # [p]
+
+
+class NoiseSource:
+    """Standard normal noise that depends on seed and frame number only, not on how the frames are cut into chunks."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def frames(self, first: int, count: int) -> Tensor:
+        """Return the noise of `count` frames from frame `first` on [count, bins, 2]."""
+        if count == 0:
+            return torch.zeros(0, N_FFT // 2 + 1, 2)
+        start, end = first // NOISE_BLOCK_FRAMES, (first + count - 1) // NOISE_BLOCK_FRAMES + 1
+        blocks = torch.cat([self._block(number) for number in range(start, end)])
+        offset = first - start * NOISE_BLOCK_FRAMES
+        return blocks[offset : offset + count]
+
+    def _block(self, number: int) -> Tensor:
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        return torch.randn(NOISE_BLOCK_FRAMES, N_FFT // 2 + 1, 2, generator=generator)
+
+
+class FastRenderer:
+    """One rendering in progress: push Frames, get sound; the state is carried from push to push.
+
+    The sound of the pushes, put one after the other, does not depend on where the frames were cut.
+    """
+
+    def __init__(
+        self, networks: FastNetworks, timbre: Timbre, bank_content: Tensor, retrieval_ratio: float, seed: int
+    ) -> None:
+        like = bank_content
+        self.networks, self.timbre, self.bank_content = networks, timbre, bank_content
+        self.retrieval_ratio = retrieval_ratio
+        self._noise = NoiseSource(seed)
+        self._decoder: tuple[BlockState, ...] = networks.decoder.fresh_state(1, like)
+        self._synthesis: SynthesisState = networks.synthesis.fresh_state(1, like)
+        self._waiting = _Waiting(like.new_zeros(0, like.shape[1]), like.new_zeros(0), like.new_zeros(0))
+        self._n_rendered = 0
+
+    @torch.inference_mode()
+    def push(self, frames: Frames, *, f0_ahead_hz: Tensor | None = None, last: bool = False) -> Tensor:
+        """Render more frames; returns the sound that is finished [n] at the voice's rate.
+
+        Frame t needs the pitch of the two frames after it. Where that is already known, `f0_ahead_hz` [2] gives it and
+        nothing waits; otherwise the last two frames wait for the next push. With `last` nothing follows: the last
+        pitch is held, and in all as many hops of sound have come out as frames were pushed.
+        """
+        waiting = self._waiting
+        content = torch.cat((waiting.content, mix_content(frames.content, self.bank_content, self.retrieval_ratio)))
+        loudness = torch.cat((waiting.loudness, frames.loudness))
+        f0_hz = torch.cat((waiting.f0_hz, frames.f0_hz))
+        n = len(content)
+        if last and n:
+            f0_ahead_hz = f0_hz[-1:].expand(LOOKAHEAD_FRAMES)
+        if f0_ahead_hz is None:
+            n = max(0, n - LOOKAHEAD_FRAMES)
+            known = f0_hz
+        else:
+            known = torch.cat((f0_hz, f0_ahead_hz))
+        self._waiting = _Waiting(content[n:], f0_hz[n:], loudness[n:])
+        sound = self._render(content[:n], known[: n + LOOKAHEAD_FRAMES], loudness[:n]) if n else content.new_zeros(0)
+        if last and self._n_rendered:
+            sound = torch.cat((sound, self.networks.synthesis.flush(self._synthesis)[0]))
+        return sound
+
+    def _render(self, content: Tensor, f0_hz: Tensor, loudness: Tensor) -> Tensor:
+        n = content.shape[0]
+        spectra: FilterSpectra
+        spectra, self._decoder = self.networks.decoder.step(
+            content.unsqueeze(0), f0_hz[:n].unsqueeze(0), loudness.unsqueeze(0), self.timbre, self._decoder
+        )
+        noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
+        new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
+        sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)
+        self._n_rendered += n
+        return sound[0]

@@ -1,52 +1,53 @@
-"""Time of `import timbre` and `timbre --help`, cold processes, next to an empty Python.
+"""Time from the command to its result: help, import, and a cold conversion of ten seconds.
 
-python benchmarks/startup.py [--runs 10] [--json]
+    python benchmarks/startup.py [--voice ada] [--repeats 5]
+
+Each line is the median of fresh processes; the bare interpreter stands beside them as the second variant.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
-CASES = {
-    "empty python": ["-c", "pass"],
-    "import timbre": ["-c", "import timbre"],
-    "timbre --help": ["-m", "timbre.cli", "--help"],
-    "timbre convert --help": ["-m", "timbre.cli", "convert", "--help"],
-}
-
-
-def measure(arguments: list[str], runs: int) -> list[float]:
-    """Return the wall time in seconds of each of `runs` fresh processes."""
-    times_s = []
-    for _ in range(runs):
-        start_s = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-        times_s.append(time.perf_counter() - start_s)
-    return times_s
+import numpy as np
+import soundfile
+from conditions import conditions
+from conversion import speech_like
 
 
 def main() -> None:
-    """Measure every case in turn and print median and worst."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=10)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    if not options.json:
-        print(f"Python {platform.python_version()}, {platform.system()} {platform.machine()}, {options.runs} runs each")
-    for name, arguments in CASES.items():
-        times_s = measure(arguments, options.runs)
-        row = {"case": name, "median_s": round(statistics.median(times_s), 4), "worst_s": round(max(times_s), 4)}
-        print(
-            json.dumps(row)
-            if options.json
-            else f"{name:<24} median {row['median_s']:.3f} s  worst {row['worst_s']:.3f} s"
-        )
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voice", default="ada")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    print(conditions())
+    with tempfile.TemporaryDirectory() as folder:
+        source, output = Path(folder) / "source.wav", Path(folder) / "out.wav"
+        soundfile.write(source, speech_like(10.0), 44_100)
+        timbre = [sys.executable, "-m", "timbre.cli"]
+        convert = [*timbre, "convert", str(source), "-o", str(output), "--voice", arguments.voice, "--force"]
+        commands = {
+            "bare interpreter": [sys.executable, "-c", "pass"],
+            "import timbre": [sys.executable, "-c", "import timbre"],
+            "timbre --help": [*timbre, "--help"],
+            "timbre convert, 10 s": convert,
+        }
+        base_s = None
+        for name, command in commands.items():
+            times = []
+            for _ in range(arguments.repeats):
+                started = time.perf_counter()
+                subprocess.run(command, check=True, capture_output=True)
+                times.append(time.perf_counter() - started)
+            median_s = float(np.median(times))
+            base_s = base_s or median_s
+            print(f"{name:<22} {median_s:6.2f} s  ({median_s / base_s:.0f} x the bare interpreter)")
 
 
 if __name__ == "__main__":

@@ -16,15 +16,13 @@ N_VOICES = 2
 
 
 def main(folder: Path) -> int:
-    """Convert spoken.flac and sung.flac into FOLDER/VOICE/ and return the exit code."""
+    """Convert spoken.flac and sung.flac into both voices and return the exit code."""
     sources = [str(EXAMPLES / "spoken.flac"), str(EXAMPLES / "sung.flac")]
     names = [card.name for card in timbre.list_voices()][:N_VOICES]
     if len(names) < N_VOICES:
         sys.exit(f"the demo needs {N_VOICES} packaged voices; this installation has: {', '.join(names) or 'none'}")
     for name in names:
-        output = folder / name
-        output.mkdir(parents=True, exist_ok=True)
-        code = run_timbre(["convert", *sources, "--voice", name, "-o", str(output), "--force"])
+        code = run_timbre(["convert", *sources, "--voice", name, "-o", f"{folder}/", "--force"])
         if code:
             return code
     sys.stdout.write(f"Listen: the sources are in {EXAMPLES}, the converted phrases in {folder.resolve()}\n")

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from timbre.voice.fast import FastVoice
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -47,3 +51,11 @@ def data_dir() -> Path:
 def repository() -> Path:
     """Root of this repository."""
     return _REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def toy_voice() -> FastVoice:
+    """A voice with small networks of random weights, through the normal code; its sound is noise, its timing is real."""
+    from tests.toys import make_toy_voice
+
+    return make_toy_voice()

@@ -25,10 +25,11 @@ from timbre.audio.resample import resample
 from timbre.config.fast import FastShape
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.pitch.trackers import load_tracker
-from timbre.voice.base import ASSETS, BASE_NAME, SHAPE_FILE, WEIGHTS_FILE, FastNetworks, load_base
+from timbre.voice.base import BASE_NAME, SHAPE_FILE, WEIGHTS_FILE, FastNetworks, load_base
 from timbre.voice.card import VoiceCard
 from timbre.voice.fast import FastVoice
 from timbre.voice.reference import hear
+from timbre.voice.shelf import ASSETS
 
 VERSION = "1"
 MAX_REFERENCE_S = 180.0

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from timbre.config.convert import ConvertSettings
     from timbre.errors import TimbreError
-    from timbre.voice.catalog import list_voices, load_voice, voice_like
+    from timbre.convert.arrays import load_voice, voice_like
+    from timbre.voice.shelf import list_voices
 
 __version__ = "0.1.0"
 
@@ -20,9 +21,9 @@ __all__ = ["ConvertSettings", "TimbreError", "__version__", "list_voices", "load
 _HOMES = {
     "ConvertSettings": "timbre.config.convert",
     "TimbreError": "timbre.errors",
-    "list_voices": "timbre.voice.catalog",
-    "load_voice": "timbre.voice.catalog",
-    "voice_like": "timbre.voice.catalog",
+    "list_voices": "timbre.voice.shelf",
+    "load_voice": "timbre.convert.arrays",
+    "voice_like": "timbre.convert.arrays",
 }
 
 

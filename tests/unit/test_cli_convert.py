@@ -34,7 +34,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         seen.append({"sources": sources, "output": output, "voice": voice, "settings": settings, "force": force})
         for index, source in enumerate(sources):
             on_progress(SimpleNamespace(source=source, done_s=1.0, total_s=2.0, file_index=index, n_files=len(sources)))
-        return [_Result(source, output, 10.0, 5.0, ("limited 3 samples",), 0.5) for source in sources]
+            yield _Result(source, output, 10.0, 5.0, ("limited 3 samples",), 0.5)
 
     files, catalog = ModuleType("timbre.convert.files"), ModuleType("timbre.voice.catalog")
     files.__dict__.update(convert_files=convert_files)

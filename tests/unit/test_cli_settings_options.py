@@ -21,13 +21,14 @@ class Toy(Settings):
     ratio: float = option(0.5, "a ratio", low=0, high=1)
     kind: str = option("wav", "a kind", choices=("wav", "flac"))
     loud: bool = option(False, "a flag")
+    title: str | None = option(None, "a title")
     hidden: int = option(7, "not offered")
 
 
 def run_toy(arguments: list[str]) -> list[Toy]:
     """Parse the arguments and return the settings that the command got."""
     got: list[Toy] = []
-    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False)
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
 
     @app.command()
     @with_settings(Toy, leave_out=["hidden"])
@@ -52,6 +53,7 @@ def test_nothing_typed_gives_the_defaults() -> None:
         (["--seed", "12", "word"], Toy(seed=12)),
         (["--ratio", "1"], Toy(ratio=1.0)),
         (["--kind", "flac"], Toy(kind="flac")),
+        (["--title", "12"], Toy(title="12")),
         (["--loud"], Toy(loud=True)),
         (["--no-loud"], Toy(loud=False)),
     ],
@@ -84,5 +86,6 @@ def test_help_tells_range_choices_and_default(capsys: pytest.CaptureFixture[str]
     assert "--seed INTEGER a seed [0 to 100; default: 0]" in text
     assert "--kind wav|flac a kind [default: wav]" in text
     assert "--loud / --no-loud a flag [default: no]" in text
+    assert "--title TEXT a title --help" in text
     assert "hidden" not in text
     assert "--settings" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -43,13 +43,13 @@ def conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespa
     """Replace catalog, conversion and tracker; `speed` resamples the tone, `level` scales it, `error` is raised."""
     state = SimpleNamespace(cards=[SimpleNamespace(name="nora", path=str(tmp_path))], speed=1.0, level=1.0, error=None)
 
-    def convert_files(sources: list[Path], output: Path, *_: Any, **__: Any) -> list[Any]:
+    def convert_files(sources: list[Path], output: Path, *_: Any, **__: Any) -> Iterator[None]:
         if state.error is not None:
             raise state.error
         wave, rate_hz = soundfile.read(sources[0])
         where = np.arange(0, len(wave) - 1, state.speed)
         soundfile.write(output, state.level * np.interp(where, np.arange(len(wave)), wave), rate_hz)
-        return []
+        yield
 
     catalog = {"list_voices": lambda: state.cards, "load_voice": lambda name, device: name}
     tracker = SimpleNamespace(track=lambda wave, rate_hz, hop_samples: _peak_pitch(wave, rate_hz, hop_samples))

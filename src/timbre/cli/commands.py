@@ -19,3 +19,6 @@ COMMANDS: dict[str, CommandSpec] = {
     "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),
     "doctor": CommandSpec("Check this installation and report on it.", "timbre.cli.doctor:doctor"),
 }
+
+# Options that take several values after one name, as in `--like a.wav b.wav`.
+LIST_OPTIONS = frozenset({"--like"})

@@ -30,7 +30,7 @@ def convert(
         None, "--voice", help="name of a voice (see: timbre voice list), or its folder", show_default=False
     ),
     like: list[Path] = typer.Option(
-        [], "--like", help="a recording of the wanted voice, some seconds or more; repeatable", show_default=False
+        [], "--like", help="recordings of the wanted voice, or a folder of them, 5 s to 30 min", show_default=False
     ),
     force: bool = typer.Option(False, "--force", help="overwrite existing files"),
     json: bool = typer.Option(False, "--json", help="print one JSON object per converted file"),
@@ -41,15 +41,15 @@ def convert(
     The voice is a known one (--voice) or that of reference recordings (--like).
     """
     _check_target(voice, like)
-    from timbre.convert.files import convert_files
+    from timbre.convert.files import convert_files, use_threads
     from timbre.voice.catalog import load_voice, voice_like
 
+    use_threads(settings.threads)
     device = settings.device
     target = load_voice(voice, device=device) if voice is not None else voice_like(like, device=device)
-    with conversion_bar() as move:
-        results = convert_files(source, output, target, settings, force=force, on_progress=move)
-    for result in results:
-        print(json_line(result) if json else _sentence(result))
+    with conversion_bar() as bar:
+        for result in convert_files(source, output, target, settings, force=force, on_progress=bar.move):
+            bar.say(json_line(result) if json else _sentence(result))
 
 
 def _check_target(name: str | None, references: list[Path]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 
 from timbre import __version__
-from timbre.cli.commands import COMMANDS, CommandSpec
+from timbre.cli.commands import COMMANDS, LIST_OPTIONS, CommandSpec
 from timbre.errors import TimbreError
 
 EXIT_MISTAKE = 2
@@ -36,6 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     0 is success, 2 a mistake of the user (told in one sentence on stderr), 130 an interruption.
     """
     rest, debug = _take_debug(arguments)
+    rest = _repeat_lists(rest)
     app = build_app(_asked_command(rest))
     try:
         code = app(args=rest or ["--help"], prog_name="timbre", standalone_mode=False)
@@ -106,6 +107,21 @@ def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     options = [word for word in arguments[:end] if word != "--debug"]
     return options + list(arguments[end:]), len(options) < end
+
+
+def _repeat_lists(arguments: Sequence[str]) -> list[str]:
+    """Write `--like a b` as `--like a --like b`: what follows such an option, up to the next option, belongs to it."""
+    written: list[str] = []
+    current: str | None = None
+    for position, word in enumerate(arguments):
+        if word == "--":
+            return written + list(arguments[position:])
+        if word.startswith("-"):
+            current = word if word in LIST_OPTIONS else None
+        elif current is not None and written[-1] != current:
+            written.append(current)
+        written.append(word)
+    return written
 
 
 def _asked_command(arguments: Sequence[str]) -> str | None:

@@ -65,8 +65,9 @@ def _help(field: dataclasses.Field[Any]) -> str:
     """Return the field's help with its range and default."""
     low, high = field.metadata.get("low"), field.metadata.get("high")
     default = {True: "yes", False: "no"}.get(field.default) if isinstance(field.default, bool) else field.default
-    range_text = f"{low:.10g} to {high:.10g}; " if low is not None and high is not None else ""
-    return f"{field.metadata.get('help', '')} [{range_text}default: {default}]"
+    facts = [f"{low:.10g} to {high:.10g}"] if low is not None and high is not None else []
+    facts += [f"default: {default}"] if default is not None else []
+    return " ".join([field.metadata.get("help", ""), *([f"[{'; '.join(facts)}]"] if facts else [])])
 
 
 def _metavar(field: dataclasses.Field[Any], hint: Any) -> str:

@@ -19,7 +19,7 @@ voice = typer.Typer(rich_markup_mode=None)
 @voice.command("list")
 def list_command(json: bool = typer.Option(False, "--json", help="print one JSON object per voice")) -> None:
     """List the voices that `timbre convert --voice` knows by name."""
-    from timbre.voice.catalog import list_voices
+    from timbre.voice.shelf import list_voices
 
     cards = list_voices()
     if json:
@@ -51,7 +51,7 @@ def show_command(
 
 def _card(name: str) -> VoiceCard:
     """Return the card of the voice `name`; raises VoiceError that lists the known ones."""
-    from timbre.voice.catalog import list_voices
+    from timbre.voice.shelf import list_voices
 
     cards = {card.name: card for card in list_voices()}
     if name not in cards:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-import timbre
+from timbre import __version__
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
@@ -71,8 +71,7 @@ def convert_files(
     without `force`; files finished before stay.
     """
     jobs = _plan(sources, output, voice.card.name, settings.format, force)
-    if settings.threads:
-        torch.set_num_threads(settings.threads)
+    use_threads(settings.threads)
     tracker = load_tracker(settings.pitch, voiced_threshold=settings.voiced_threshold, device=settings.device)
     for number, job in enumerate(jobs):
 
@@ -80,6 +79,12 @@ def convert_files(
             on_progress(Progress(job.source, done_s, total_s, number, len(jobs)))
 
         yield _convert_file(job, voice, tracker, settings, force, report)
+
+
+def use_threads(threads: int) -> None:
+    """Let PyTorch compute with that many threads; 0 leaves its own choice."""
+    if threads:
+        torch.set_num_threads(threads)
 
 
 def _convert_file(
@@ -109,8 +114,8 @@ def _convert_file(
 
 def conversion_tags(voice: FastVoice, title: str) -> dict[str, str]:
     """Return the tags that say what the file is: converted, by what, and from which voice."""
-    comment = f"voice converted by timbre {timbre.__version__} to the voice {voice.card.name!r} ({voice.card.base})"
-    return {"title": title, "comment": comment, "software": f"timbre {timbre.__version__}"}
+    comment = f"voice converted by timbre {__version__} to the voice {voice.card.name!r} ({voice.card.base})"
+    return {"title": title, "comment": comment, "software": f"timbre {__version__}"}
 
 
 def _notes(scanned: Scan, reason: str, clipped_samples: int, settings: ConvertSettings) -> tuple[str, ...]:

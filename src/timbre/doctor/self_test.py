@@ -37,7 +37,7 @@ class SelfTest:
 
 def run_self_test() -> SelfTest | None:
     """Convert the tone with the first voice of this machine; None where there is no voice to test with."""
-    from timbre.voice.catalog import list_voices
+    from timbre.voice.shelf import list_voices
 
     cards = list_voices()
     if not cards:
@@ -75,7 +75,8 @@ def _convert_tone(voice_name: str) -> SelfTest:
         start_s = time.perf_counter()
         voice = load_voice(voice_name, device=settings.device)
         loaded_s = time.perf_counter()
-        convert_files([source], output, voice, settings, force=False, on_progress=lambda _: None)
+        for _ in convert_files([source], output, voice, settings):
+            pass  # the work is done as the results are taken
         done_s = time.perf_counter()
         wave, rate_hz = soundfile.read(output, dtype="float32", always_2d=True)
     pitch_error_cents, voiced_ratio = _pitch_error(wave.mean(axis=1), rate_hz)

@@ -51,7 +51,7 @@ def _base_model() -> WeightsState:
 
 def _voices() -> tuple[WeightsState, ...]:
     """Return each voice of the catalog with the size of its folder."""
-    from timbre.voice.catalog import list_voices
+    from timbre.voice.shelf import list_voices
 
     states = []
     for card in list_voices():

@@ -88,12 +88,12 @@ class LinearAttention(nn.Module):
     def _query_features(self, x: Tensor) -> Tensor:
         projected, half_norm = self._exponents(x)
         exponent = projected - half_norm - projected.amax(dim=-1, keepdim=True)
-        return (exponent.exp() + _FEATURE_EPS) * self.projection.shape[0] ** -0.5
+        return torch.mul(exponent.exp() + _FEATURE_EPS, self.projection.shape[0] ** -0.5)
 
     def _key_features(self, x: Tensor) -> Tensor:
         # A historic asymmetry of the original: the constant is inside the exponential and no maximum is taken off.
         projected, half_norm = self._exponents(x)
-        return (projected - half_norm + _FEATURE_EPS).exp() * self.projection.shape[0] ** -0.5
+        return torch.mul((projected - half_norm + _FEATURE_EPS).exp(), self.projection.shape[0] ** -0.5)
 
 
 class FcpeLayer(nn.Module):

@@ -32,15 +32,15 @@ class RmvpeSizes:
     @property
     def frames_multiple(self) -> int:
         """The number of frames must be a multiple of this."""
-        return int(2**self.n_levels)
+        return 1 << self.n_levels
 
     @property
     def reach_frames(self) -> int:
         """How many frames to each side the U-Net sees, rounded up to the multiple above."""
         convolutions = 2 * self.n_blocks
-        encoder_and_decoder = 2 * convolutions * (2**self.n_levels - 1)
-        middle = convolutions * self.n_intermediate * 2**self.n_levels
-        upsampling = 2 ** (self.n_levels + 1) + 1
+        encoder_and_decoder = 2 * convolutions * (self.frames_multiple - 1)
+        middle = convolutions * self.n_intermediate * self.frames_multiple
+        upsampling = 2 * self.frames_multiple + 1
         multiple = self.frames_multiple
         return -(-(encoder_and_decoder + middle + upsampling) // multiple) * multiple
 

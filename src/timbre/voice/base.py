@@ -19,10 +19,10 @@ from timbre.errors import DeviceError, MissingWeightsError, VoiceError
 from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import FastSynthesis
 from timbre.speaker.fast import FastSpeakerEncoder
+from timbre.voice.shelf import ASSETS
 
 BASE_NAME = "timbre-base"
 SHAPE_FILE, WEIGHTS_FILE = "base.json", "weights.safetensors"
-ASSETS = Path(__file__).parent.parent / "assets"
 
 
 class FastNetworks(nn.Module):

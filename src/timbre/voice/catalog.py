@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,29 +15,13 @@ from timbre.audio.resample import resample
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.errors import AudioError, VoiceError
 from timbre.pitch.trackers import load_tracker
-from timbre.voice.base import ASSETS, BASE_NAME, load_base
+from timbre.voice.base import BASE_NAME, load_base
 from timbre.voice.card import CARD_FILE, VoiceCard
 from timbre.voice.fast import FastVoice, read_voice
 from timbre.voice.reference import MAX_REFERENCE_S, hear
+from timbre.voice.shelf import list_voices
 
-VOICES_VARIABLE = "TIMBRE_VOICES"
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".webm", ".aif", ".aiff")
-
-
-def voice_folders() -> list[Path]:
-    """Return the folders that hold voices: the packaged one, then those in $TIMBRE_VOICES."""
-    own = [Path(entry) for entry in os.environ.get(VOICES_VARIABLE, "").split(os.pathsep) if entry]
-    return [ASSETS / "voices", *own]
-
-
-def list_voices() -> list[VoiceCard]:
-    """Return the cards of all voices known by name, in order; a later folder's voice hides an earlier namesake."""
-    cards: dict[str, VoiceCard] = {}
-    for folder in voice_folders():
-        for card_file in sorted(folder.glob(f"*/{CARD_FILE}")):
-            card = VoiceCard.read(card_file.parent)
-            cards[card.name] = card
-    return [cards[name] for name in sorted(cards)]
 
 
 def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> FastVoice:

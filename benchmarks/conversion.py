@@ -1,0 +1,81 @@
+"""Processor time and memory of a whole conversion.
+
+    python benchmarks/conversion.py [--voice ada] [--seconds 10 60 300]
+
+One thread, after loading. Two variants in the same run: chunks of 30 s (the default) and the whole sound as one chunk.
+The source is speech-like sound made here (a gliding voiced tone with pauses), so no recording is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import time
+
+import numpy as np
+
+VARIANTS = (("chunks of 30 s", 30.0), ("one chunk", 600.0))
+
+
+def speech_like(seconds: float, sample_rate_hz: int = 44_100) -> np.ndarray:
+    """Return harmonics of a wandering pitch with a syllable rhythm and pauses [N]."""
+    time_s = np.arange(int(seconds * sample_rate_hz)) / sample_rate_hz
+    frequency = 150 * 2 ** (0.4 * np.sin(2 * np.pi * 0.31 * time_s) + 0.1 * np.sin(2 * np.pi * 2.3 * time_s))
+    phase = 2 * np.pi * np.cumsum(frequency) / sample_rate_hz
+    wave = sum(np.sin(k * phase) / k for k in range(1, 16))
+    syllables = np.clip(np.sin(2 * np.pi * 3.1 * time_s) + 0.4, 0, 1) * (np.sin(2 * np.pi * 0.2 * time_s) > -0.8)
+    noise = 0.003 * np.random.default_rng(0).standard_normal(len(time_s))
+    return np.asarray(0.15 * wave * syllables + noise, dtype=np.float32)
+
+
+def measure(voice_name: str, seconds: float, max_chunk_s: float, pitch: str) -> None:
+    """Print processor seconds per second of sound and the memory above the loaded process (run in its own process)."""
+    import torch
+
+    import timbre
+
+    torch.set_num_threads(1)
+    voice = timbre.load_voice(voice_name)
+    settings = timbre.ConvertSettings(max_chunk_s=max_chunk_s, pitch=pitch)
+    voice.convert(speech_like(2.0), 44_100, settings)  # warm: all code loaded, all buffers touched once
+    wave = speech_like(seconds)
+    loaded_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    started = time.process_time()
+    voice.convert(wave, 44_100, settings)
+    spent = time.process_time() - started
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{spent / seconds:.4f} {peak_mb - loaded_mb:.0f}")
+
+
+def main() -> None:
+    """Measure all lengths and variants."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--voice", default="ada")
+    parser.add_argument("--pitch", default="auto")
+    parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0, 300.0])
+    parser.add_argument("--one", nargs=2, type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        measure(arguments.voice, arguments.one[0], arguments.one[1], arguments.pitch)
+        return
+    from conditions import conditions
+
+    print(conditions())
+    print(f"{'length':>8}  {'variant':<16} {'CPU s per s':>12} {'memory above loaded':>20}")
+    for seconds in arguments.seconds:
+        spent = {}
+        for name, chunk_s in VARIANTS:
+            command = [sys.executable, __file__, "--voice", arguments.voice, "--pitch", arguments.pitch]
+            answer = subprocess.run(
+                [*command, "--one", str(seconds), str(chunk_s)], capture_output=True, text=True, check=True
+            ).stdout.split()
+            spent[name] = float(answer[0])
+            print(f"{seconds:>6.0f} s  {name:<16} {spent[name]:>12.4f} {answer[1]:>17} MB")
+        first, second = spent.values()
+        print(f"{'':>8}  ratio {first / second:.2f}")
+
+
+if __name__ == "__main__":
+    main()

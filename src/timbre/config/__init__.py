@@ -1,0 +1,1 @@
+"""All settings: declared, checked, loaded and saved."""

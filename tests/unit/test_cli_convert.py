@@ -37,7 +37,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             yield _Result(source, output, 10.0, 5.0, ("limited 3 samples",), 0.5)
 
     files, catalog = ModuleType("timbre.convert.files"), ModuleType("timbre.voice.catalog")
-    files.__dict__.update(convert_files=convert_files)
+    files.__dict__.update(convert_files=convert_files, use_threads=lambda threads: None)
     catalog.__dict__.update(
         load_voice=lambda name, device: ("named", name, device),
         voice_like=lambda paths, device: ("like", list(paths), device),
@@ -109,3 +109,9 @@ def test_mistake_is_told_before_anything_is_done(
     assert err.startswith(f"timbre: {sentence}")
     assert err.count("\n") == 1
     assert calls == []
+
+
+def test_like_takes_several_recordings_at_once(calls: list[dict[str, Any]]) -> None:
+    assert main(["convert", "a.wav", "b.wav", "--like", "r1.wav", "r2.wav", "-o", "out", "--like", "r3.wav"]) == 0
+    assert calls[0]["sources"] == [Path("a.wav"), Path("b.wav")]
+    assert calls[0]["voice"] == ("like", [Path("r1.wav"), Path("r2.wav"), Path("r3.wav")], "cpu")

@@ -29,9 +29,9 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> list[_Card]:
         _Card("nora", "a calm reader", ("en", "de"), 201.4, "CC0-1.0", "voices/nora"),
         _Card("sólveig", "", (), None, "CC-BY-4.0", "voices/sólveig"),
     ]
-    module = ModuleType("timbre.voice.catalog")
+    module = ModuleType("timbre.voice.shelf")
     module.__dict__.update(list_voices=lambda: cards)
-    monkeypatch.setitem(sys.modules, "timbre.voice.catalog", module)
+    monkeypatch.setitem(sys.modules, "timbre.voice.shelf", module)
     return cards
 
 

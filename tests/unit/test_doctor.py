@@ -51,10 +51,11 @@ def conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespa
         soundfile.write(output, state.level * np.interp(where, np.arange(len(wave)), wave), rate_hz)
         yield
 
-    catalog = {"list_voices": lambda: state.cards, "load_voice": lambda name, device: name}
+    catalog = {"load_voice": lambda name, device: name}
     tracker = SimpleNamespace(track=lambda wave, rate_hz, hop_samples: _peak_pitch(wave, rate_hz, hop_samples))
     for name, content in {
         "timbre.voice.catalog": catalog,
+        "timbre.voice.shelf": {"list_voices": lambda: state.cards},
         "timbre.convert.files": {"convert_files": convert_files},
         "timbre.pitch.trackers": {"load_tracker": lambda name: tracker},
     }.items():

@@ -56,7 +56,8 @@ def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path) 
     from timbre.voice.catalog import voice_like
 
     voice = voice_like(list(reference_paths), device="cpu")
-    convert_files([source_path], out_path, voice, ConvertSettings(), force=True, on_progress=lambda progress: None)
+    for _ in convert_files([source_path], out_path, voice, ConvertSettings(), force=True):
+        pass  # the results come as they are written
 
 
 def command_converter(template: str) -> Convert:

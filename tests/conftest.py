@@ -55,7 +55,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def toy_voice() -> FastVoice:
-    """A voice with small networks of random weights, through the normal code; its sound is noise, its timing is real."""
+    """A voice with small networks of random weights, through the normal code; its sound is noise, not its timing."""
     from tests.toys import make_toy_voice
 
     return make_toy_voice()

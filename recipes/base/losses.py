@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -53,7 +55,7 @@ class SpectrogramDiscriminator(nn.Module):
         bins = n_fft // 2 + 1
         widths = (bins, 256, 256, 256)
         self.layers = nn.ModuleList(
-            [nn.utils.parametrizations.weight_norm(nn.Conv1d(a, b, 5, padding=2)) for a, b in zip(widths, widths[1:])]
+            [nn.utils.parametrizations.weight_norm(nn.Conv1d(a, b, 5, padding=2)) for a, b in itertools.pairwise(widths)]
         )
         self.last = nn.Conv1d(256, bins // 8, 3, padding=1)
 

@@ -32,7 +32,7 @@ def data_folder() -> Path:
 
 
 def bandwidth_hz(wave: np.ndarray, original_rate_hz: int) -> float:
-    """Highest frequency within 82 dB of the strongest band of `wave` [N] at 44.1 kHz, at most half the original rate."""
+    """Highest frequency within 82 dB of the strongest band of `wave` [N] at 44.1 kHz, at most half `original_rate_hz`."""
     n_fft = 2048
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, (0, n_fft)), n_fft)[:: n_fft * 2]
     power = (np.abs(np.fft.rfft(frames * np.hanning(n_fft))) ** 2).mean(axis=0)
@@ -46,6 +46,7 @@ def load(row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
     """Decode one recording: (44.1 kHz int16 [N], 16 kHz int16, f0 [T], bandwidth)."""
     from timbre.audio.channels import to_mono
     from timbre.audio.files import read_audio
+
     from timbre.pitch.trackers import load_tracker
 
     sound = read_audio(data_folder() / row["path"])

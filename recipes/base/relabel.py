@@ -53,9 +53,7 @@ class Listener:
 
     def contents(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """Yield first frame, end and content of every recording."""
-        for file, (start, length) in enumerate(
-            zip(self.recordings.first_frame, self.recordings.n_frames, strict=True)
-        ):
+        for file, (start, length) in enumerate(zip(self.recordings.first_frame, self.recordings.n_frames, strict=True)):
             yield int(start), int(start + length), self.content(file).numpy()
 
 

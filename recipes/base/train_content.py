@@ -34,11 +34,11 @@ class _Reverse(torch.autograd.Function):
     """Identity forwards, negated gradient backwards (Ganin and Lempitsky 2015)."""
 
     @staticmethod
-    def forward(ctx: object, x: Tensor) -> Tensor:  # noqa: D102
+    def forward(ctx: object, x: Tensor) -> Tensor:
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: object, gradient: Tensor) -> Tensor:  # noqa: D102
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
         return -gradient
 
 

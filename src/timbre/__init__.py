@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from timbre.config.convert import ConvertSettings
-    from timbre.errors import TimbreError
     from timbre.convert.arrays import load_voice, voice_like
+    from timbre.errors import TimbreError
     from timbre.voice.shelf import list_voices
 
 __version__ = "0.1.0"

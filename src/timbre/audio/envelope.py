@@ -31,7 +31,7 @@ class _HalfSeconds:
 
     def points(self) -> NDArray[np.float64]:
         power = np.asarray(self._power)
-        return np.sqrt(0.5 * (power[:-1] + power[1:]))
+        return np.asarray(np.sqrt(0.5 * (power[:-1] + power[1:])))
 
 
 class EnvelopeFollower:

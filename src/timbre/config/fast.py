@@ -67,7 +67,9 @@ class FastShape:
         try:
             return cls(**{name: _shape(kind, values[name]) for name, kind in parts.items()})
         except (KeyError, TypeError) as error:
-            raise VoiceError(f"the voice's network sizes cannot be read ({error}); its voice.json is damaged") from error
+            raise VoiceError(
+                f"the voice's network sizes cannot be read ({error}); its voice.json is damaged"
+            ) from error
 
 
 def _shape(kind: Any, values: dict[str, Any]) -> Any:

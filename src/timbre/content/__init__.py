@@ -1,0 +1,1 @@
+"""Content encoders: what is said or sung."""

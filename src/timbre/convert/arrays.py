@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
-from timbre.convert.scan import scan
+from timbre.convert.scan import open_tracker, scan
 from timbre.convert.sound_source import ArraySource
-from timbre.pitch.trackers import load_tracker
 from timbre.voice import catalog
 from timbre.voice.card import VoiceCard
 from timbre.voice.fast import FastVoice
@@ -46,7 +45,7 @@ class LoadedVoice:
         """
         settings = settings or ConvertSettings()
         source = ArraySource(wave, sample_rate_hz)
-        tracker = load_tracker(settings.pitch, voiced_threshold=settings.voiced_threshold, device=settings.device)
+        tracker = open_tracker(settings)
         scanned = scan(source, tracker, settings)
         shift = decide_shift(settings.pitch_shift, scanned.f0_hz, self.card.median_f0_hz)
         chunks = render_chunks(self.voice, source, scanned, shift.semitones, settings)

@@ -14,11 +14,10 @@ from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
-from timbre.convert.scan import Scan, scan
+from timbre.convert.scan import Scan, open_tracker, scan
 from timbre.convert.sound_source import FileSource
 from timbre.errors import AudioError, OutputError
 from timbre.pitch.contract import PitchTracker
-from timbre.pitch.trackers import load_tracker
 from timbre.voice.catalog import AUDIO_SUFFIXES
 from timbre.voice.fast import FastVoice
 
@@ -72,7 +71,7 @@ def convert_files(
     """
     jobs = _plan(sources, output, voice.card.name, settings.format, force)
     use_threads(settings.threads)
-    tracker = load_tracker(settings.pitch, voiced_threshold=settings.voiced_threshold, device=settings.device)
+    tracker = open_tracker(settings)
     for number, job in enumerate(jobs):
 
         def report(done_s: float, total_s: float, job: _Job = job, number: int = number) -> None:
@@ -126,7 +125,9 @@ def _notes(scanned: Scan, reason: str, clipped_samples: int, settings: ConvertSe
     if silent and not settings.keep_silence:
         notes.append(f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence")
     if clipped_samples:
-        notes.append(f"{clipped_samples} samples were louder than full scale and limited to it; lower the source's level")
+        notes.append(
+            f"{clipped_samples} samples were louder than full scale and limited to it; lower the source's level"
+        )
     return tuple(notes)
 
 

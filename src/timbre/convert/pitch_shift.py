@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 FRAMES_PER_S = 100
-# A held note: 0.2 s of unbroken voice within one semitone. Thresholds by recordings of speech in five languages (99 % of
-# their unbroken stretches are shorter than these) and of singing.
+# A held note: 0.2 s of unbroken voice within one semitone. The thresholds lie between recordings of speech in five
+# languages and of singing.
 HELD_FRAMES, HELD_SEMITONES = 20, 1.0
 LONG_STRETCH_S, VERY_LONG_STRETCH_S, HELD_SHARE = 0.6, 0.9, 0.5
 

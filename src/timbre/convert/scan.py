@@ -13,6 +13,7 @@ from timbre.config.slicing import SliceSettings
 from timbre.convert.sound_source import SoundSource, mix_weights, mono_blocks
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.pitch.contract import PitchTracker
+from timbre.pitch.trackers import load_tracker
 
 WINDOW_S = 30
 CONTEXT_S = 1
@@ -70,6 +71,16 @@ class WindowedPitch:
         keep = max(self._first_frame, end - CONTEXT_S * (SAMPLE_RATE_HZ // HOP_SAMPLES))
         self._held = self._held[(keep - self._first_frame) * HOP_SAMPLES :]
         self._first_frame = keep
+
+
+def open_tracker(settings: ConvertSettings) -> PitchTracker:
+    """Load the pitch tracker that `settings` ask for; errors as in `timbre.pitch.trackers.load_tracker`."""
+    return load_tracker(
+        settings.pitch,
+        voiced_threshold=settings.voiced_threshold,
+        device=settings.device,
+        weights_file=settings.pitch_weights,
+    )
 
 
 def scan(source: SoundSource, tracker: PitchTracker, settings: ConvertSettings) -> Scan:

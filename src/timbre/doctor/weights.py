@@ -43,7 +43,8 @@ def _size_bytes(package: str, path: str) -> int | None:
 
 
 def _base_model() -> WeightsState:
-    from timbre.voice.base import ASSETS, BASE_NAME, WEIGHTS_FILE
+    from timbre.voice.base import BASE_NAME, WEIGHTS_FILE
+    from timbre.voice.shelf import ASSETS
 
     file = ASSETS / "base" / WEIGHTS_FILE
     return WeightsState("base model", BASE_NAME, file.stat().st_size if file.is_file() else None)

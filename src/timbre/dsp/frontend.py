@@ -56,7 +56,8 @@ class SpectralFrontend(nn.Module):
 
     def log_mel(self, power: Tensor) -> Tensor:
         """Power spectra [B, T, 257] -> natural log of mel band powers [B, T, 80]."""
-        return torch.log(power @ self.mel_basis + POWER_FLOOR)
+        log_mel: Tensor = torch.log(power @ self.mel_basis + POWER_FLOOR)
+        return log_mel
 
     def loudness(self, power: Tensor) -> Tensor:
         """Power spectra [B, T, 257] -> natural log of the mean power of the windowed frame [B, T]."""

@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-_ONE_GROUP_LIMIT = 2**18
-
 Kernel = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
@@ -29,14 +27,11 @@ def phase_groups(step_in: int, step_out: int, half_width: float, kernel: Kernel)
     """Sample `kernel` for each of the `step_out` phases that repeat every `step_in` input samples.
 
     `kernel` maps distances (input samples from the output point) to weights and is 0 beyond `half_width`.
-    For usual rates all phases are one group, summed in the order of the reference (pipeline spec 8). For odd
-    rates they are split so that a window is about twice as long as one filter: the memory then grows with
-    step_out, not with step_in * step_out.
+    Phases are grouped so that a window is at most about twice as long as one filter: the memory grows
+    with step_out, never with step_in * step_out.
     """
     reach = math.ceil(half_width)
-    per_group = step_out
-    if step_in * step_out > _ONE_GROUP_LIMIT:
-        per_group = max(1, min(step_out, 2 * reach * step_out // step_in))
+    per_group = max(1, min(step_out, 2 * reach * step_out // step_in))
     groups = []
     for first in range(0, step_out, per_group):
         phases = np.arange(first, min(first + per_group, step_out))

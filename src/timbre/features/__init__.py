@@ -1,0 +1,1 @@
+"""Frames, and the one way to make them."""

@@ -42,4 +42,5 @@ class BankAttention(nn.Module):
         return (weights @ bank.values).transpose(1, 2).flatten(2)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        split: Tensor = x.unflatten(-1, (self.heads, -1))
+        return split.transpose(1, 2)

@@ -33,7 +33,7 @@ class FrameConv(nn.Module):
         return self._valid(functional.pad(x, (0, 0, self.span_frames - self.lookahead_frames, self.lookahead_frames)))
 
     def fresh_state(self, batch: int, like: Tensor) -> Tensor:
-        """Return the state before the first frame: the zeros on the left [B, left, C_in], of `like`'s type and device."""
+        """Return the state before the first frame: the zeros on the left [B, left, C_in], typed as `like`."""
         return like.new_zeros(batch, self.span_frames - self.lookahead_frames, self.weight.shape[1])
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:

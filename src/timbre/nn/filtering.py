@@ -28,13 +28,14 @@ class FrameFilter(nn.Module):
         self.register_buffer("window", window.float(), persistent=False)
 
     @property
-    def half(self) -> int:
+    def half_window(self) -> int:
         """Samples that a frame reaches to each side of its centre."""
         return self.n_fft // 2
 
     def spectra(self, source: Tensor) -> Tensor:
         """[B, (T - 1) * hop + n_fft], beginning half a window before the first centre -> complex [B, T, n_fft / 2 + 1]."""
-        return torch.fft.rfft(source.unfold(1, self.n_fft, self.hop_samples) * self.window)
+        spectra: Tensor = torch.fft.rfft(source.unfold(1, self.n_fft, self.hop_samples) * self.window)
+        return spectra
 
     def add(self, spectra: Tensor, tail: Tensor) -> tuple[Tensor, Tensor]:
         """Add T frames onto `tail` [B, n_fft - hop].

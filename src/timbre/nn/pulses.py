@@ -25,13 +25,11 @@ def fresh_pulse_state(batch: int, device: torch.device | str = "cpu") -> PulseSt
 
 
 @torch.no_grad()
-def pulse_train(
-    f0_hz: Tensor, state: PulseState, hop_samples: int, sample_rate_hz: int
-) -> tuple[Tensor, PulseState]:
+def pulse_train(f0_hz: Tensor, state: PulseState, hop_samples: int, sample_rate_hz: int) -> tuple[Tensor, PulseState]:
     """Turn f0 [B, n] (0 where unvoiced) into pulses [B, m * hop_samples] of unit RMS, one stretch per pair of frames.
 
     m = n - 1 in the first step and n afterwards: the stretch between frames t and t + 1 needs both. All harmonics up to
-    half the sample rate have equal amplitude (closed form of their sum: the Dirichlet kernel). The pitch glides linearly
+    half the sample rate have equal amplitude (closed form of their sum: the Dirichlet kernel). Pitch glides linearly
     inside a stretch, so the phase is quadratic there; it is carried in float64 between stretches. Where voicing begins
     or ends the pulses fade over one stretch at the pitch of the voiced side.
     """

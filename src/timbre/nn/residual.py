@@ -23,7 +23,7 @@ class BlockState:
 class ResidualBlock(nn.Module):
     """x + Linear(GELU(conv(norm(x)))); the normalised input may be scaled and shifted by a condition vector (FiLM).
 
-    After ConvNeXt (Liu et al. 2022) with a dense convolution; FiLM after Perez et al. 2018. The last layer starts small,
+    After ConvNeXt (Liu et al. 2022) with a dense convolution; FiLM after Perez et al. 2018. The last layer is small,
     so that a fresh stack is close to the identity.
     """
 
@@ -76,7 +76,8 @@ class ResidualBlock(nn.Module):
         if condition is None:
             raise ValueError("this block needs a condition vector")
         scale, shift = self.film(condition).unsqueeze(1).chunk(2, dim=-1)
-        return (y * (1 + scale) + shift).to(x.dtype)
+        modulated: Tensor = y * (1 + scale) + shift
+        return modulated.to(x.dtype)
 
     def _after(self, y: Tensor) -> Tensor:
         out: Tensor = self.project(functional.gelu(y))

@@ -1,0 +1,1 @@
+"""Look-ups among the frames of a target voice."""

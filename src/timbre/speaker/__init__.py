@@ -1,0 +1,1 @@
+"""Speaker encoders: who says it."""

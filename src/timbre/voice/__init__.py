@@ -1,0 +1,1 @@
+"""Trained voices on disk and in memory."""

@@ -15,9 +15,10 @@ from torch import nn
 
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, FastShape
 from timbre.content.fast import FastContentEncoder
-from timbre.errors import DeviceError, MissingWeightsError, VoiceError
+from timbre.errors import MissingWeightsError, VoiceError
 from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import FastSynthesis
+from timbre.nn.device import check_device
 from timbre.speaker.fast import FastSpeakerEncoder
 from timbre.voice.shelf import ASSETS
 
@@ -59,30 +60,17 @@ def load_base(folder: Path | None = None, device: str = "cpu") -> Base:
 def _load_base(folder: Path, device: str) -> Base:
     weights = folder / WEIGHTS_FILE
     if not weights.is_file():
-        raise MissingWeightsError(f"{folder} holds no {WEIGHTS_FILE}; install timbre again, or give the folder of a base")
+        raise MissingWeightsError(
+            f"{folder} holds no {WEIGHTS_FILE}; install timbre again, or give the folder of a base"
+        )
     try:
         shape = FastShape.from_mapping(json.loads((folder / SHAPE_FILE).read_text(encoding="utf-8"))["shape"])
         networks = FastNetworks(shape)
         networks.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise VoiceError(f"the base in {folder} is damaged ({str(error).splitlines()[0]}); install timbre again") from error
+        raise VoiceError(
+            f"the base in {folder} is damaged ({str(error).splitlines()[0]}); install timbre again"
+        ) from error
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     networks.eval().requires_grad_(False).to(device)
     return Base(BASE_NAME, digest, networks, torch.device(device))
-
-
-def check_device(name: str) -> torch.device:
-    """Return the device called `name`, or raise DeviceError saying which this machine has."""
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise DeviceError(f"device {name!r} is unknown; use cpu, cuda, cuda:N or mps") from error
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available.get(device.type, False):
-        have = [kind for kind, there in available.items() if there]
-        raise DeviceError(f"device {name!r} is not available here; this machine has: {', '.join(have)}")
-    return device

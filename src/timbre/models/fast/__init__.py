@@ -1,0 +1,1 @@
+"""The fast family: small, causal, whole and in steps."""

@@ -52,15 +52,15 @@ class FastSynthesis(nn.Module):
         """Return the state before the first frame."""
         return SynthesisState(
             fresh_pulse_state(batch, like.device),
-            like.new_zeros(batch, self.filter.half),
+            like.new_zeros(batch, self.filter.half_window),
             like.new_zeros(batch, self.filter.n_fft - self.hop_samples),
-            self.filter.half,
+            self.filter.half_window,
         )
 
     def step(
         self, spectra: FilterSpectra, f0_hz: Tensor, noise: Tensor, state: SynthesisState
     ) -> tuple[Tensor, SynthesisState]:
-        """Spectra of the next n frames, f0 [B, n] of the frames two later (n + 2 in the first step) -> finished sound."""
+        """Spectra of n frames, f0 [B, n] of the frames two later (n + 2 in the first step) -> finished sound."""
         pulses, pulse_state = pulse_train(f0_hz, state.pulses, self.hop_samples, self.sample_rate_hz)
         source = torch.cat((state.source, pulses), dim=1)
         n_frames = spectra.log_noise.shape[1]
@@ -79,10 +79,10 @@ class FastSynthesis(nn.Module):
 
     def flush(self, state: SynthesisState) -> Tensor:
         """Return the last half window of sound [B, half]."""
-        stretches = -(-self.filter.half // self.hop_samples)
+        stretches = -(-self.filter.half_window // self.hop_samples)
         tail = functional.pad(state.tail, (0, stretches * self.hop_samples))[:, : stretches * self.hop_samples]
-        rest = tail.unflatten(1, (stretches, self.hop_samples)) / self.filter.squared_sum
-        return rest.flatten(1)[:, : self.filter.half]
+        rest: Tensor = tail.unflatten(1, (stretches, self.hop_samples)) / self.filter.squared_sum
+        return rest.flatten(1)[:, : self.filter.half_window]
 
     def _filtered(self, spectra: FilterSpectra, source: Tensor, noise: Tensor) -> Tensor:
         harmonic = torch.polar(spectra.log_harmonic.clamp(max=LOG_LIMIT).exp(), spectra.phase)

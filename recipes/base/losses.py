@@ -55,7 +55,10 @@ class SpectrogramDiscriminator(nn.Module):
         bins = n_fft // 2 + 1
         widths = (bins, 256, 256, 256)
         self.layers = nn.ModuleList(
-            [nn.utils.parametrizations.weight_norm(nn.Conv1d(a, b, 5, padding=2)) for a, b in itertools.pairwise(widths)]
+            [
+                nn.utils.parametrizations.weight_norm(nn.Conv1d(below, above, 5, padding=2))
+                for below, above in itertools.pairwise(widths)
+            ]
         )
         self.last = nn.Conv1d(256, bins // 8, 3, padding=1)
 

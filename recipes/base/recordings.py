@@ -32,7 +32,7 @@ def data_folder() -> Path:
 
 
 def bandwidth_hz(wave: np.ndarray, original_rate_hz: int) -> float:
-    """Highest frequency within 82 dB of the strongest band of `wave` [N] at 44.1 kHz, at most half `original_rate_hz`."""
+    """Highest frequency of `wave` [N] (44.1 kHz) within 82 dB of its strongest band, at most half the original rate."""
     n_fft = 2048
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, (0, n_fft)), n_fft)[:: n_fft * 2]
     power = (np.abs(np.fft.rfft(frames * np.hanning(n_fft))) ** 2).mean(axis=0)

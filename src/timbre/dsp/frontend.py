@@ -63,7 +63,8 @@ class SpectralFrontend(nn.Module):
         """Power spectra [B, T, 257] -> natural log of the mean power of the windowed frame [B, T]."""
         # Parseval: the inner bins stand for two; a Hann window passes 3/8 of the power.
         total = 2 * power.sum(dim=-1) - power[..., 0] - power[..., -1]
-        return torch.log(total / (N_FFT * WINDOW_SAMPLES * 0.375) + POWER_FLOOR)
+        loudness: Tensor = torch.log(total / (N_FFT * WINDOW_SAMPLES * 0.375) + POWER_FLOOR)
+        return loudness
 
     def _power_of(self, held: Tensor) -> Tensor:
         frames = held.unfold(1, WINDOW_SAMPLES, HOP_SAMPLES) * self.window

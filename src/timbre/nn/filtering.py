@@ -33,7 +33,7 @@ class FrameFilter(nn.Module):
         return self.n_fft // 2
 
     def spectra(self, source: Tensor) -> Tensor:
-        """[B, (T - 1) * hop + n_fft], beginning half a window before the first centre -> complex [B, T, n_fft / 2 + 1]."""
+        """[B, (T - 1) * hop + n_fft], from half a window before the first centre on -> complex [B, T, bins]."""
         spectra: Tensor = torch.fft.rfft(source.unfold(1, self.n_fft, self.hop_samples) * self.window)
         return spectra
 

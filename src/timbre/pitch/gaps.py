@@ -43,7 +43,13 @@ def resize(f0_hz: NDArray[Any], n_frames: int) -> NDArray[np.float64]:
 
 
 def nearest_stretch(values: NDArray[Any], n_frames: int) -> NDArray[Any]:
-    """Repeat or skip values [S] so that `n_frames` remain: out[i] = values[i * S // n_frames] (pipeline spec 2.7)."""
-    if len(values) == 0:
+    """Repeat or skip values [S] so that `n_frames` remain: out[i] = values[i * S // n_frames] (pipeline spec 2.7).
+
+    The product is rounded to float32 as torch's "nearest" does, so that existing tracks come out the same; where
+    it should be whole the frame before may be taken.
+    """
+    if len(values) == 0 or n_frames == 0:
         return np.zeros(n_frames, dtype=values.dtype)
-    return values[np.arange(n_frames) * len(values) // max(1, n_frames)]
+    step = np.float32(len(values) / n_frames)
+    source = (np.arange(n_frames, dtype=np.float32) * step).astype(np.int64)
+    return values[np.minimum(source, len(values) - 1)]

@@ -44,9 +44,8 @@ def bandwidth_hz(wave: np.ndarray, original_rate_hz: int) -> float:
 
 def load(row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Decode one recording: (44.1 kHz int16 [N], 16 kHz int16, f0 [T], bandwidth)."""
-    from timbre.audio.channels import to_mono
-    from timbre.audio.files import read_audio
-
+    from timbre.audio.mixing import to_mono
+    from timbre.audio.reader import read_audio
     from timbre.pitch.trackers import load_tracker
 
     sound = read_audio(data_folder() / row["path"])

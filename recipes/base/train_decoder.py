@@ -26,7 +26,7 @@ from torch.nn import functional
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
 from recipes.base.losses import Discriminators, spectral_loss
 from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_checkpoint
-from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, DecoderShape, SpeakerShape
+from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
 from timbre.content.fast import FastContentEncoder
 from timbre.dsp.frontend import SpectralFrontend
 from timbre.models.fast.decoder import FastDecoder, Timbre
@@ -85,8 +85,6 @@ class DecoderTraining:
         if arguments.converted:
             self.converted = np.load(cache / "runs" / f"converted_{arguments.converted}.npy", mmap_mode="r")
         saved = torch.load(cache / "runs" / f"content_{arguments.content}.pt", weights_only=True)
-        from timbre.config.fast import ContentShape
-
         self.encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
         self.encoder.load_state_dict(saved["averaged"])
         self.frontend = SpectralFrontend()

@@ -60,22 +60,29 @@ def test_package_weights(package: dict[str, np.ndarray], sound: str) -> None:
 
 
 @pytest.mark.parametrize("sound", ["speech", "sing"])
-def test_so_vits_weights_file(golden_dir: Path, package: dict[str, np.ndarray], sound: str) -> None:
+def test_so_vits_weights_file(
+    golden_dir: Path, package: dict[str, np.ndarray], sound: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recorded = np.load(golden_dir / "f0_fcpe_ref.npz")
+    wave, rate = package[f"{sound}_x"], int(package[f"{sound}_sr"])
     thresholds = recorded[f"{sound}_thresholds"]
-    log_mel = mel_of(package, sound)
-    np.testing.assert_allclose(log_mel.numpy(), recorded[f"{sound}_mel"].astype(np.float32), atol=MEL_TOLERANCE)
+    salience = np.zeros(0)
     for index, threshold in enumerate(thresholds):
         tracker = load_tracker("fcpe", voiced_threshold=threshold, weights_file=golden_dir / "fcpe_tiny.pt")
         assert isinstance(tracker, FcpeTracker)
-        salience = tracker.salience(log_mel)
-        np.testing.assert_allclose(salience, recorded[f"{sound}_latent"].astype(np.float32), atol=LATENT_TOLERANCE)
-        rate, expected_f0 = int(package[f"{sound}_sr"]), recorded[f"{sound}_th{index}_f0"]
-        track = tracker.track(package[f"{sound}_x"], rate, HOPS[sound], len(expected_f0))
+        if index == 0:
+            log_mel = mel_of(package, sound)
+            np.testing.assert_allclose(log_mel.numpy(), recorded[f"{sound}_mel"].astype(np.float32), atol=MEL_TOLERANCE)
+            salience = tracker.salience(log_mel)
+            expected = recorded[f"{sound}_latent"].astype(np.float32)
+            np.testing.assert_allclose(salience, expected, atol=LATENT_TOLERANCE)
+        else:  # the network once is enough
+            monkeypatch.setattr(FcpeTracker, "salience", lambda self, log_mel, known=salience: known)
+        expected_f0 = recorded[f"{sound}_th{index}_f0"]
         expected_voiced = recorded[f"{sound}_th{index}_uv"] > 0
+        track = tracker.track(wave, rate, HOPS[sound], len(expected_f0))
         # A frame whose confidence is within the latent tolerance of the threshold may be called either way.
-        confidence = nearest_stretch(salience.max(axis=1), len(expected_f0))
-        sure = np.abs(confidence - threshold) > LATENT_TOLERANCE
+        sure = np.abs(nearest_stretch(salience.max(axis=1), len(expected_f0)) - threshold) > LATENT_TOLERANCE
         assert sure.mean() > 0.9
         np.testing.assert_array_equal(track.voiced[sure], expected_voiced[sure])
         both = track.voiced & expected_voiced

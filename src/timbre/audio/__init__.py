@@ -4,12 +4,15 @@ sound       Sound, SoundInfo           a waveform with its rate
 reader      probe_audio, read_audio, read_blocks, read_tags
 writer      AudioWriter, write_audio
 mixing      to_mono, MixMeter          the one stereo rule
+listing     find_sounds                the sound files of a folder
+source      FileSource, ArraySource    a sound heard in blocks, more than once
 resample    resample, StreamResampler
 levels      frame_rms, RmsAccumulator  level per frame
 slicing     slice_silence, slice_segments, pieces_from_rms, forced_pieces
 joining     crossfade, OverlapJoiner, fade_edges, centre_pad
 assembly    assemble                   cut, convert, put together
 loudness    LUFS and the loudness envelope
-peaks       true peak, limiter, peak normalisation
+peaks       true peak, whole-sound limiter, peak normalisation
+limiter     StreamLimiter              peaks below full scale, in blocks
 trimming    trim_bounds, trim_silence
 """

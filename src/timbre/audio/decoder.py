@@ -29,6 +29,11 @@ def source_name(source: AudioSource) -> str:
     return Path(source).name if isinstance(source, (str, os.PathLike)) else "the given sound"
 
 
+def library_path(path: Path) -> str | bytes:
+    """Return the path as libsndfile takes it: on POSIX a name may be any bytes, also such as are no text."""
+    return os.fsencode(path) if os.name == "posix" else str(path)
+
+
 @contextmanager
 def open_sound(source: AudioSource) -> Iterator[soundfile.SoundFile]:
     """Open a path, bytes or a binary file object (from its current position) as a sound file.
@@ -40,7 +45,7 @@ def open_sound(source: AudioSource) -> Iterator[soundfile.SoundFile]:
         opened = _checked_path(source) if isinstance(source, (str, os.PathLike)) else _seekable(source)
         begin = 0 if isinstance(opened, Path) else opened.tell()
         try:
-            sound = soundfile.SoundFile(opened)
+            sound = soundfile.SoundFile(library_path(opened) if isinstance(opened, Path) else opened)
         except soundfile.LibsndfileError as error:
             if error.code != _FORMAT_NOT_RECOGNISED:
                 raise AudioError(

@@ -45,7 +45,7 @@ def limit_true_peak(samples: Samples, sample_rate_hz: int, ceiling_db: float = -
     ceiling = allowed = 10 ** (ceiling_db / 20)
     half_window = max(1, round(_LOOK_AHEAD_S * sample_rate_hz))
     for _ in range(_PASSES):
-        gain = _smooth_gain(np.minimum(1.0, allowed / np.maximum(peaks, allowed)), half_window)
+        gain = smooth_gain(np.minimum(1.0, allowed / np.maximum(peaks, allowed)), half_window)
         limited = (channels * gain).astype(np.float32)
         excess = float(_sample_peaks(limited, sample_rate_hz).max()) / ceiling
         if excess <= 1:
@@ -56,7 +56,7 @@ def limit_true_peak(samples: Samples, sample_rate_hz: int, ceiling_db: float = -
     return limited[0] if samples.ndim == 1 else limited
 
 
-def _smooth_gain(gain: NDArray[np.float64], half_window: int) -> NDArray[np.float64]:
+def smooth_gain(gain: NDArray[np.float64], half_window: int) -> NDArray[np.float64]:
     """Smooth a gain [N] so that it never rises above itself: lowest of the neighbourhood, then two moving means."""
     lowest = _sliding_minimum(gain, half_window)
     half = half_window // 2

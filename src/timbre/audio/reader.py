@@ -42,8 +42,13 @@ def read_audio(source: AudioSource, start_s: float = 0.0, duration_s: float | No
     """
     with open_sound(source) as file:
         rate = file.samplerate
-        blocks = [sound.samples for sound in _blocks(file, source_name(source), _BLOCK_SAMPLES, start_s, duration_s)]
-    return Sound(np.concatenate(blocks, axis=1), rate)
+        name = source_name(source)
+        wanted = _asked_range(file, name, start_s, duration_s)[1]
+        blocks = [sound.samples for sound in _blocks(file, name, _BLOCK_SAMPLES, start_s, duration_s)]
+    whole = Sound(np.concatenate(blocks, axis=1), rate)
+    if whole.n_samples < wanted:
+        logger.warning("%s ends %.2f s before its header says so", name, (wanted - whole.n_samples) / rate)
+    return whole
 
 
 def read_blocks(
@@ -51,7 +56,8 @@ def read_blocks(
 ) -> Iterator[Sound]:
     """Read a sound of any length in blocks of `block_s` seconds (the last one shorter), never holding more.
 
-    Sources and errors as in `read_audio`; a fault is met when its block is reached.
+    Sources and errors as in `read_audio`; a fault is met when its block is reached. A file that ends before its header
+    says so just ends: count the samples where that matters.
     """
     if block_s <= 0:
         raise AudioError(f"block_s is {block_s:g}; a block must be longer than 0 seconds")
@@ -84,8 +90,6 @@ def _blocks(
             break
     if got == 0:
         raise AudioError(f"{name} holds no samples there; its header promises some: export it again")
-    if got < wanted:
-        logger.warning("%s ends %.2f s before its header says so", name, (wanted - got) / file.samplerate)
 
 
 def _asked_range(file: soundfile.SoundFile, name: str, start_s: float, duration_s: float | None) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 import soundfile
 
+from timbre.audio.decoder import library_path
 from timbre.audio.formats import TAGS, check_fits, format_of
 from timbre.audio.sound import Samples, Sound, check_rate
 from timbre.errors import OutputError, SettingsError
@@ -99,7 +100,7 @@ class AudioWriter:
     def _open(self) -> None:
         try:
             self._file = soundfile.SoundFile(
-                str(self._temporary),
+                library_path(self._temporary),
                 "w",
                 samplerate=self._sample_rate_hz,
                 channels=self._n_channels,
@@ -114,7 +115,7 @@ class AudioWriter:
                 f"({error.error_string.rstrip('.')}); choose another place, format or rate"
             ) from error
         for key, text in self._tags.items():
-            setattr(self._file, key, text)
+            setattr(self._file, key, text.encode("utf-8", "replace").decode("utf-8"))  # a file name may be no text
 
     def _write_block(self, block: Samples) -> None:
         assert self._file is not None

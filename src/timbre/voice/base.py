@@ -20,7 +20,7 @@ from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import FastSynthesis
 from timbre.nn.device import check_device
 from timbre.speaker.fast import FastSpeakerEncoder
-from timbre.voice.shelf import ASSETS
+from timbre.voice import shelf
 
 BASE_NAME = "timbre-base"
 SHAPE_FILE, WEIGHTS_FILE = "base.json", "weights.safetensors"
@@ -53,7 +53,7 @@ def load_base(folder: Path | None = None, device: str = "cpu") -> Base:
     Raises MissingWeightsError where it is not there, VoiceError where it is damaged, DeviceError for a device that this
     machine does not have.
     """
-    return _load_base(folder or ASSETS / "base", str(check_device(device)))
+    return _load_base(folder or shelf.ASSETS / "base", str(check_device(device)))
 
 
 @functools.lru_cache(maxsize=2)
@@ -67,7 +67,7 @@ def _load_base(folder: Path, device: str) -> Base:
         shape = FastShape.from_mapping(json.loads((folder / SHAPE_FILE).read_text(encoding="utf-8"))["shape"])
         networks = FastNetworks(shape)
         networks.load_state_dict({name: tensor.float() for name, tensor in load_file(weights).items()})
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise VoiceError(
             f"the base in {folder} is damaged ({str(error).splitlines()[0]}); install timbre again"
         ) from error

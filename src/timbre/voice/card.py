@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from timbre.errors import VoiceError
 
 CARD_FILE = "voice.json"
 FORMAT = 1
+_MAX_NAME = 80  # letters; a result's file name holds the voice's
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]')  # some system refuses it in a file name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,11 +48,42 @@ class VoiceCard:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise VoiceError(f"{folder} is not a voice: it holds no {CARD_FILE}") from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise VoiceError(f"{path} cannot be read ({error}); the voice is damaged") from error
-        known = {field.name for field in fields(cls)} - {"path"}
-        if not isinstance(values, dict) or set(values) != known:
-            raise VoiceError(f"{path} does not hold the keys of a voice ({', '.join(sorted(known))})")
-        if values["format"] != FORMAT:
+        if isinstance(values, dict) and values.get("format", FORMAT) != FORMAT:
             raise VoiceError(f"{path} has format {values['format']}; this version of timbre reads format {FORMAT}")
+        fault = _fault(values)
+        if fault is not None:
+            raise VoiceError(f"{path} {fault}; the voice is damaged: get or make it again")
         return cls(**values | {"languages": tuple(values["languages"]), "path": str(folder)})
+
+
+def safe_name(text: str) -> str:
+    """Return `text` as a name that can be part of a file name on every system."""
+    return _NOT_IN_NAMES.sub("_", text).strip(" .")[:_MAX_NAME].rstrip(" .") or "voice"
+
+
+def _fault(values: Any) -> str | None:
+    """Say what in the content of a voice.json is wrong; None where all is right."""
+    if not isinstance(values, dict):
+        return "holds no JSON object"
+    kinds = {field.name: str(field.type) for field in fields(VoiceCard) if field.name != "path"}
+    for text, keys in (("lacks", kinds.keys() - values.keys()), ("holds the unknown", values.keys() - kinds.keys())):
+        if keys:
+            return f"{text} {', '.join(sorted(keys))}"
+    for name, kind in kinds.items():
+        if not _is_of(kind, values[name]):
+            return f"has {name} {values[name]!r}, which is no {kind}"
+    if values["name"] != safe_name(values["name"]):
+        return f"has the name {values['name']!r}, which cannot be part of a file name"
+    return None
+
+
+def _is_of(kind: str, value: Any) -> bool:
+    """Say whether `value` from JSON fits a field annotated with `kind`."""
+    if kind == "str":
+        return isinstance(value, str)
+    if kind == "tuple[str, ...]":
+        return isinstance(value, list) and all(isinstance(each, str) for each in value)
+    is_number = isinstance(value, int if kind == "int" else (int, float)) and not isinstance(value, bool)
+    return is_number and math.isfinite(value) and value >= 0

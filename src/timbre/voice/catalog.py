@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from timbre.audio.mixing import to_mono
-from timbre.audio.reader import read_audio
-from timbre.audio.resample import resample
+from timbre.audio.listing import find_sounds
+from timbre.audio.source import FileSource, mix_weights, mono_blocks
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
-from timbre.errors import AudioError, VoiceError
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.base import BASE_NAME, load_base
-from timbre.voice.card import CARD_FILE, VoiceCard
+from timbre.voice.card import CARD_FILE, VoiceCard, safe_name
 from timbre.voice.fast import FastVoice, read_voice
 from timbre.voice.reference import MAX_REFERENCE_S, hear
-from timbre.voice.shelf import list_voices
-
-AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".webm", ".aif", ".aiff")
+from timbre.voice.shelf import find_voice
 
 
 def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> FastVoice:
@@ -31,7 +26,7 @@ def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> FastVoice:
     """
     folder = Path(name_or_folder)
     if not (folder / CARD_FILE).is_file():
-        folder = _folder_of(str(name_or_folder))
+        folder = Path(find_voice(str(name_or_folder)).path)
     return read_voice(folder, load_base(device=device))
 
 
@@ -40,11 +35,12 @@ def voice_like(references: Sequence[Path], *, device: str = "cpu") -> FastVoice:
 
     Raises VoiceError where there is too little voice in them, AudioError where a file cannot be read.
     """
-    paths = list(_sound_files(references))
+    paths = [file for path in references for file in (find_sounds(path) if path.is_dir() else [path])]
+    sources = [FileSource(path) for path in paths]  # a bad one is named before any is listened to
     base = load_base(device=device)
-    heard = hear(base, (_read(path) for path in paths), load_tracker("pm"))
+    heard = hear(base, _waves(sources), load_tracker("pm"))
     card = VoiceCard(
-        name=paths[0].stem,
+        name=safe_name(paths[0].stem),
         description=f"made from {len(paths)} recording{'s' if len(paths) > 1 else ''}",
         languages=(),
         median_f0_hz=round(heard.median_f0_hz, 1),
@@ -57,26 +53,16 @@ def voice_like(references: Sequence[Path], *, device: str = "cpu") -> FastVoice:
     return FastVoice(card, base, heard.reference)
 
 
-def _folder_of(name: str) -> Path:
-    cards = {card.name: card for card in list_voices()}
-    if name in cards:
-        return Path(cards[name].path)
-    near = difflib.get_close_matches(name, cards, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(cards) or 'none'}"
-    raise VoiceError(f"there is no voice {name!r}, nor a folder of that name with a {CARD_FILE}{hint}")
-
-
-def _sound_files(references: Sequence[Path]) -> Iterator[Path]:
-    for path in references:
-        if not path.is_dir():
-            yield path
-            continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES)
-        if not found:
-            raise AudioError(f"{path} holds no sound files; give recordings of the wanted voice")
-        yield from found
-
-
-def _read(path: Path) -> NDArray[np.float32]:
-    sound = read_audio(path, duration_s=MAX_REFERENCE_S)
-    return resample(to_mono(sound.samples), sound.sample_rate_hz, SAMPLE_RATE_HZ)
+def _waves(sources: Sequence[FileSource]) -> Iterator[NDArray[np.float32]]:
+    """Yield the sources as mono sound at 16 kHz, no more of it than a voice is made from."""
+    n_left = MAX_REFERENCE_S * SAMPLE_RATE_HZ
+    for source in sources:
+        blocks = [np.zeros(0, dtype=np.float32)]
+        for block in mono_blocks(source, mix_weights(source), SAMPLE_RATE_HZ):
+            blocks.append(block[:n_left])
+            n_left -= len(blocks[-1])
+            if n_left == 0:
+                break
+        yield np.concatenate(blocks)
+        if n_left == 0:
+            return

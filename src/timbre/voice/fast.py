@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
+import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from timbre.config.convert import ConvertSettings
 from timbre.config.fast import HOP_SAMPLES, SAMPLE_RATE_HZ
+from timbre.dsp.frontend import N_MELS
 from timbre.errors import OutputError, VoiceError
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
-from timbre.models.fast.decoder import Timbre
+from timbre.models.fast.decoder import FastDecoder, Timbre
 from timbre.voice.base import Base
-from timbre.voice.card import VoiceCard
+from timbre.voice.card import CARD_FILE, VoiceCard
+from timbre.voice.equaliser import Equaliser
 from timbre.voice.render import FastRenderer
 
 REFERENCE_FILE = "reference.safetensors"
@@ -34,6 +37,13 @@ class Reference:
     content: Tensor  # [M, C]
     f0_hz: Tensor  # [M]
     relative_mel: Tensor  # [M, 80]
+    harmonic_correction: Tensor  # [80], see timbre.voice.equaliser
+    noise_correction: Tensor  # [80]
+
+    def timbre(self, decoder: FastDecoder) -> Timbre:
+        """Return the timbre as the decoder needs it."""
+        bank = decoder.bank(self.content.unsqueeze(0), self.f0_hz.unsqueeze(0), self.relative_mel.unsqueeze(0))
+        return Timbre(self.speaker.unsqueeze(0), bank)
 
 
 class FastVoice:
@@ -49,32 +59,42 @@ class FastVoice:
             )
         self.card, self.base, self.reference = card, base, reference
         self.extractor = FrameExtractor(base.networks.content)
-        content, f0_hz, mel = (
-            tensor.unsqueeze(0) for tensor in (reference.content, reference.f0_hz, reference.relative_mel)
-        )
+        bands = Equaliser(reference.harmonic_correction, reference.noise_correction)
         with torch.inference_mode():
-            bank = base.networks.decoder.bank(content, f0_hz, mel)
-        self._timbre = Timbre(reference.speaker.unsqueeze(0), bank)
+            self._timbre = reference.timbre(base.networks.decoder)
+            self._equaliser = bands.in_bins(base.networks.content.frontend)
 
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
         """Begin a rendering; `settings` gives retrieval ratio and seed."""
-        networks, content = self.base.networks, self.reference.content
-        return FastRenderer(networks, self._timbre, content, settings.retrieval_ratio, settings.seed)
+        return FastRenderer(
+            self.base.networks,
+            self._timbre,
+            self._equaliser,
+            self.reference.content,
+            settings.retrieval_ratio,
+            settings.seed,
+        )
 
     def render(self, frames: Frames, settings: ConvertSettings) -> Tensor:
         """Render frames [T] whole; returns sound [T * hop_samples] at `sample_rate_hz`."""
         return self.renderer(settings).push(frames, last=True)
 
     def save(self, folder: Path, *, force: bool = False) -> VoiceCard:
-        """Write the voice as a folder (voice.json, reference.safetensors in half precision), all or nothing."""
+        """Write the voice as a folder (voice.json, reference.safetensors in half precision), all or nothing.
+
+        Raises OutputError where `folder` exists without `force`, or is anything but a voice: only a voice is replaced.
+        """
         if folder.exists() and not force:
             raise OutputError(f"{folder} exists; choose another folder or use --force")
+        if folder.exists() and not (folder / CARD_FILE).is_file():
+            raise OutputError(f"{folder} is no voice and is not replaced by one; choose another folder")
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        temporary = folder.with_name(f".{uuid.uuid4().hex}.part")
+        temporary.mkdir()
         try:
             self.card.save(temporary)
             tensors = {name: value.half().contiguous().cpu() for name, value in vars(self.reference).items()}
-            save_file(tensors, temporary / REFERENCE_FILE)
+            (temporary / REFERENCE_FILE).write_bytes(serialize(tensors))
             if folder.exists():
                 shutil.rmtree(folder)
             os.replace(temporary, folder)
@@ -91,4 +111,27 @@ def read_voice(folder: Path, base: Base) -> FastVoice:
         reference = Reference(**{name: value.float().to(base.device) for name, value in tensors.items()})
     except (OSError, TypeError, SafetensorError) as error:
         raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({error}); get or make it again") from error
+    fault = _fault(reference, base)
+    if fault is not None and card.base_sha256 == base.sha256:
+        raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({fault}); get or make it again")
     return FastVoice(card, base, reference)
+
+
+def _fault(reference: Reference, base: Base) -> str | None:
+    """Say what in `reference` cannot be from a voice of `base`; None where all fits."""
+    n_frames = len(reference.f0_hz) if reference.f0_hz.dim() == 1 else 0
+    expected = {
+        "speaker": (base.networks.speaker.project.out_features,),
+        "content": (n_frames, base.networks.content.bottleneck.out_features),
+        "f0_hz": (n_frames,),
+        "relative_mel": (n_frames, N_MELS),
+        "harmonic_correction": (N_MELS,),
+        "noise_correction": (N_MELS,),
+    }
+    for name, shape in expected.items():
+        tensor: Tensor = getattr(reference, name)
+        if tensor.shape != shape or n_frames == 0:
+            return f"{name} has the shape {tuple(tensor.shape)}"
+        if not tensor.isfinite().all():
+            return f"{name} holds NaN or infinity"
+    return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +12,13 @@ from torch import Tensor
 
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
+from timbre.features.frames import Frames
 from timbre.pitch.contract import PitchTracker
 from timbre.speaker.fast import relative_log_mel
 from timbre.voice.base import Base
+from timbre.voice.equaliser import Equaliser, measure_equaliser
 from timbre.voice.fast import Reference
+from timbre.voice.render import FastRenderer
 
 MAX_REFERENCE_S = 30 * 60
 MIN_VOICED_S = 1.0
@@ -23,6 +26,7 @@ SEGMENT_S = 6.0
 BANK_FRAMES = 1200
 QUIET_SHARE = 0.15
 N_VECTORS = 40
+EQUALISER_SEGMENTS = 5
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Heard:
 class _Segment:
     content: Tensor  # [T, C]
     f0_hz: Tensor  # [T]
+    log_mel: Tensor  # [T, 80]
     relative_mel: Tensor  # [T, 80]
     loudness: Tensor  # [T]
     speaker: Tensor  # [D]
@@ -63,7 +68,8 @@ def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker
         )
     f0_hz = torch.cat([segment.f0_hz for segment in segments])
     median_f0_hz = float(f0_hz[f0_hz > 0].median())
-    return Heard(_gather(segments, f0_hz), median_f0_hz, len(f0_hz) * HOP_SAMPLES / SAMPLE_RATE_HZ)
+    reference = _equalised(base, _gather(segments, f0_hz), segments)
+    return Heard(reference, median_f0_hz, len(f0_hz) * HOP_SAMPLES / SAMPLE_RATE_HZ)
 
 
 def _segments(base: Base, wave: NDArray[np.float32], tracker: PitchTracker) -> list[_Segment]:
@@ -85,7 +91,12 @@ def _listen(base: Base, wave: NDArray[np.float32], tracker: PitchTracker) -> _Se
     log_mel = frontend.log_mel(power)
     relative = relative_log_mel(log_mel)
     return _Segment(
-        networks.content(log_mel)[0], f0_hz, relative[0], frontend.loudness(power)[0], networks.speaker(relative)[0]
+        networks.content(log_mel)[0],
+        f0_hz,
+        log_mel[0],
+        relative[0],
+        frontend.loudness(power)[0],
+        networks.speaker(relative)[0],
     )
 
 
@@ -99,4 +110,21 @@ def _gather(segments: list[_Segment], f0_hz: Tensor) -> Reference:
         loud = loud[torch.linspace(0, len(loud) - 1, BANK_FRAMES, device=loud.device).long()]
     content = torch.cat([segment.content for segment in segments])[loud]
     relative_mel = torch.cat([segment.relative_mel for segment in segments])[loud]
-    return Reference(speaker, content, f0_hz[loud], relative_mel)
+    nothing = relative_mel.new_zeros(relative_mel.shape[1])
+    return Reference(speaker, content, f0_hz[loud], relative_mel, nothing, nothing)
+
+
+@torch.inference_mode()
+def _equalised(base: Base, reference: Reference, segments: list[_Segment]) -> Reference:
+    """Let the decoder rebuild up to 30 s of the recordings and keep the correction that they ask for."""
+    chosen = segments[:: -(-len(segments) // EQUALISER_SEGMENTS)]
+    content = torch.cat([segment.content for segment in chosen])
+    f0_hz = torch.cat([segment.f0_hz for segment in chosen])
+    loudness = torch.cat([segment.loudness for segment in chosen])
+    frames = Frames(content, f0_hz, f0_hz > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
+    none = Equaliser(f0_hz.new_zeros(()), f0_hz.new_zeros(()))
+    renderer = FastRenderer(base.networks, reference.timbre(base.networks.decoder), none, reference.content, 0.0, 0)
+    rebuilt = renderer.push(frames, last=True)
+    log_mel = torch.cat([segment.log_mel for segment in chosen])
+    found = measure_equaliser(base.networks.content.frontend, log_mel, f0_hz > 0, rebuilt)
+    return replace(reference, harmonic_correction=found.harmonic, noise_correction=found.noise)

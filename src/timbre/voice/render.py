@@ -14,6 +14,7 @@ from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, SynthesisState
 from timbre.nn.residual import BlockState
 from timbre.retrieval.nearest import mix_content
 from timbre.voice.base import FastNetworks
+from timbre.voice.equaliser import Equaliser
 
 NOISE_BLOCK_FRAMES = 64
 
@@ -54,10 +55,16 @@ class FastRenderer:
     """
 
     def __init__(
-        self, networks: FastNetworks, timbre: Timbre, bank_content: Tensor, retrieval_ratio: float, seed: int
+        self,
+        networks: FastNetworks,
+        timbre: Timbre,
+        equaliser: Equaliser,
+        bank_content: Tensor,
+        retrieval_ratio: float,
+        seed: int,
     ) -> None:
         like = bank_content
-        self.networks, self.timbre, self.bank_content = networks, timbre, bank_content
+        self.networks, self.timbre, self.equaliser, self.bank_content = networks, timbre, equaliser, bank_content
         self.retrieval_ratio = retrieval_ratio
         self._noise = NoiseSource(seed)
         self._decoder: tuple[BlockState, ...] = networks.decoder.fresh_state(1, like)
@@ -99,6 +106,7 @@ class FastRenderer:
         )
         noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
         new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
+        spectra = self.equaliser.apply(spectra)
         sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)
         self._n_rendered += n
         return sound[0]

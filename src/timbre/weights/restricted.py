@@ -202,10 +202,9 @@ def _read_zip(file: IO[bytes], size: int) -> Checkpoint:
         def load_storage(dtype: torch.dtype, key: str, n_elements: int) -> Tensor:
             if key not in storages:
                 info = members[root + "data/" + key]
-                raw = np.empty(info.file_size, dtype=np.uint8)
+                storages[key] = torch.empty(info.file_size, dtype=torch.uint8)
                 with archive.open(info) as member:
-                    _fill(member, raw)
-                storages[key] = torch.from_numpy(raw)
+                    _fill(member, storages[key].numpy())
             return storages[key][: n_elements * dtype.itemsize].view(dtype)
 
         with archive.open(pickles[0]) as member:

@@ -59,3 +59,21 @@ def toy_voice() -> FastVoice:
     from tests.toys import make_toy_voice
 
     return make_toy_voice()
+
+
+@pytest.fixture(scope="session")
+def toy_assets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Assets as the package has them: a small base of random weights and the voices `ada` and `björn`."""
+    from tests.toys import save_toy_assets
+
+    folder = tmp_path_factory.mktemp("assets")
+    save_toy_assets(folder)
+    return folder
+
+
+@pytest.fixture
+def toy_assets(toy_assets_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the package find the toy assets instead of its own."""
+    monkeypatch.setattr("timbre.voice.shelf.ASSETS", toy_assets_folder)
+    monkeypatch.delenv("TIMBRE_VOICES", raising=False)
+    return toy_assets_folder

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
 from timbre.config.fast import ContentShape, DecoderShape, FastShape, SpeakerShape
-from timbre.voice.base import BASE_NAME, Base, FastNetworks
+from timbre.voice.base import BASE_NAME, SHAPE_FILE, WEIGHTS_FILE, Base, FastNetworks, load_base
 from timbre.voice.card import VoiceCard
 from timbre.voice.fast import FastVoice, Reference
 
@@ -73,6 +78,20 @@ def make_toy_voice() -> FastVoice:
         reference_s=0.4,
     )
     return FastVoice(card, make_toy_base(), reference)
+
+
+def save_toy_assets(folder: Path) -> None:
+    """Write the toy base and two toy voices as the package holds them."""
+    networks, base_folder = make_toy_base().networks, folder / "base"
+    base_folder.mkdir()
+    tensors = {name: tensor.half().contiguous() for name, tensor in networks.state_dict().items()}
+    save_file(tensors, base_folder / WEIGHTS_FILE)
+    about = {"name": BASE_NAME, "version": "toy", "licence": "CC0-1.0", "shape": TOY_SHAPE.to_mapping()}
+    (base_folder / SHAPE_FILE).write_text(json.dumps(about), encoding="utf-8")
+    base, toy = load_base(base_folder), make_toy_voice()
+    for name in ("ada", "björn"):
+        card = replace(toy.card, name=name, base_sha256=base.sha256)
+        FastVoice(card, base, toy.reference).save(folder / "voices" / name)
 
 
 def glide(seconds: float, sample_rate_hz: int, low_hz: float = 150.0, high_hz: float = 300.0) -> NDArray[np.float32]:

@@ -37,7 +37,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
             yield _Result(source, output, 10.0, 5.0, ("limited 3 samples",), 0.5)
 
     files, catalog = ModuleType("timbre.convert.files"), ModuleType("timbre.voice.catalog")
-    files.__dict__.update(convert_files=convert_files, use_threads=lambda threads: None)
+    files.__dict__.update(
+        check_request=lambda *request: None, convert_files=convert_files, use_threads=lambda threads: None
+    )
     catalog.__dict__.update(
         load_voice=lambda name, device: ("named", name, device),
         voice_like=lambda paths, device: ("like", list(paths), device),

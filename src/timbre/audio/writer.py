@@ -131,15 +131,21 @@ class AudioWriter:
         try:
             self._file.write(np.ascontiguousarray(block.T, dtype=np.float32))
         except soundfile.LibsndfileError as error:
-            raise OutputError(
-                f"{self.path} cannot be written ({error.error_string.rstrip('.')}); check the space on the disk"
-            ) from error
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: soundfile.LibsndfileError) -> OutputError:
+        return OutputError(
+            f"{self.path} cannot be written ({error.error_string.rstrip('.')}); check the space on the disk"
+        )
 
     def _finish(self) -> None:
         if self.n_samples == 0:
             raise OutputError(f"{self.path.name} would hold no samples; write at least one block")
         assert self._file is not None
-        self._file.close()
+        try:
+            self._file.close()  # writes what the encoder still holds
+        except soundfile.LibsndfileError as error:
+            raise self._refusal(error) from error
         if self.clipped_samples:
             logger.warning("%s: %d samples were beyond full scale and limited", self.path.name, self.clipped_samples)
         self._check_target()  # another program may have made it meanwhile

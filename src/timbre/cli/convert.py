@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def convert(
     *,
     source: list[Path] = typer.Argument(
-        ..., help="recordings to convert: wav, flac, ogg, opus or mp3", show_default=False
+        ..., help="recordings to convert, or folders of them: wav, flac, ogg, opus or mp3", show_default=False
     ),
     output: Path = typer.Option(
         ..., "--output", "-o", help="file to write, or a folder for several recordings", show_default=False
@@ -30,7 +30,10 @@ def convert(
         None, "--voice", help="name of a voice (see: timbre voice list), or its folder", show_default=False
     ),
     like: list[Path] = typer.Option(
-        [], "--like", help="recordings of the wanted voice, or a folder of them, 5 s to 30 min", show_default=False
+        [],
+        "--like",
+        help="recordings of the wanted voice, or a folder of them, 5 s to 30 min in all; ends at the next option",
+        show_default=False,
     ),
     force: bool = typer.Option(False, "--force", help="overwrite existing files"),
     json: bool = typer.Option(False, "--json", help="print one JSON object per converted file"),
@@ -41,9 +44,10 @@ def convert(
     The voice is a known one (--voice) or that of reference recordings (--like).
     """
     _check_target(voice, like)
-    from timbre.convert.files import convert_files, use_threads
+    from timbre.convert.files import check_request, convert_files, use_threads
     from timbre.voice.catalog import load_voice, voice_like
 
+    check_request(source, output, settings)
     use_threads(settings.threads)
     device = settings.device
     target = load_voice(voice, device=device) if voice is not None else voice_like(like, device=device)

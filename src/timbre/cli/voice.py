@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import typer
 
 from timbre.cli.tables import format_table, json_line
-from timbre.errors import VoiceError
 
 if TYPE_CHECKING:
     from timbre.voice.card import VoiceCard
@@ -38,7 +37,9 @@ def show_command(
     json: bool = typer.Option(False, "--json", help="print one JSON object"),
 ) -> None:
     """Show all that is known about one voice: origin, licence, attribution, pitch."""
-    card = _card(name)
+    from timbre.voice.shelf import find_voice
+
+    card = find_voice(name)
     if json:
         print(json_line(card))
         return
@@ -47,16 +48,6 @@ def show_command(
     for key, value in facts.items():
         shown = ", ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
         print(f"{key.replace('_', ' '):<{width}}  {'-' if shown is None or shown == '' else shown}")
-
-
-def _card(name: str) -> VoiceCard:
-    """Return the card of the voice `name`; raises VoiceError that lists the known ones."""
-    from timbre.voice.shelf import list_voices
-
-    cards = {card.name: card for card in list_voices()}
-    if name not in cards:
-        raise VoiceError(f"there is no voice {name!r}; known are: {', '.join(cards) or 'none'}")
-    return cards[name]
 
 
 def _pitch(card: VoiceCard) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from timbre.audio.source import ArraySource
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import open_tracker, scan
-from timbre.convert.sound_source import ArraySource
 from timbre.voice import catalog
 from timbre.voice.card import VoiceCard
 from timbre.voice.fast import FastVoice
@@ -40,8 +40,9 @@ class LoadedVoice:
     ) -> NDArray[np.float32]:
         """Give `wave` [N] or [channels, N] this voice; returns mono sound [M] at `self.sample_rate_hz`.
 
-        The result lasts as long as `wave` and is what `timbre convert` writes for the same sound and settings. Raises
-        AudioError for empty, NaN or infinite input.
+        `wave` is floating point, nominally within -1..1. The result lasts as long as it, stays below full scale and is
+        what `timbre convert` writes for the same sound and settings. Raises AudioError for whole numbers and for an
+        empty, NaN or infinite sound.
         """
         settings = settings or ConvertSettings()
         source = ArraySource(wave, sample_rate_hz)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,16 @@ from timbre import __version__
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
+from timbre.convert.plan import Job, Target, becomes_file, find_sources, plan_jobs
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import Scan, open_tracker, scan
-from timbre.convert.sound_source import FileSource
-from timbre.errors import AudioError, OutputError
+from timbre.errors import OutputError
+from timbre.nn.device import check_device
 from timbre.pitch.contract import PitchTracker
-from timbre.voice.catalog import AUDIO_SUFFIXES
+from timbre.pitch.trackers import resolve_tracker
 from timbre.voice.fast import FastVoice
 
-DEFAULT_FORMAT = "wav"
+LEAST_TOLD_DB = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,11 @@ class ConvertResult:
     elapsed_s: float
 
 
-@dataclass(frozen=True)
-class _Job:
-    source: Path
-    output: Path
+def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettings) -> None:
+    """Raise what is wrong with a request that can be known before the voice is loaded; see `convert_files`."""
+    check_device(settings.device)
+    resolve_tracker(settings.pitch)
+    find_sources(sources, output)
 
 
 def convert_files(
@@ -64,18 +67,21 @@ def convert_files(
 ) -> Iterator[ConvertResult]:
     """Convert files, and all sound files in folders, one after the other; yields each result as it is written.
 
-    `output` is a file for a single source file whose name ends in a sound suffix, otherwise a folder (made where it is
-    missing) that receives SOURCE_VOICE.FORMAT, in the same sub-folders as in a source folder. All names are checked
-    before any work begins. Raises AudioError for a source that cannot be read, OutputError for a target that exists
-    without `force`; files finished before stay.
+    `output` is a file for a single source file whose output's name ends in a sound suffix, otherwise a folder (made
+    where it is missing) that receives SOURCE_VOICE.FORMAT, in the same sub-folders as in a source folder. Before any
+    work begins all sources are opened and all names checked. Raises AudioError for a source that cannot be read,
+    OutputError for a target that exists without `force` or cannot be written, SettingsError where the suffix of
+    `output` and the asked format differ. What fails leaves nothing behind; files finished before stay.
     """
-    jobs = _plan(sources, output, voice.card.name, settings.format, force)
+    target = Target(output, voice.card.name, voice.sample_rate_hz, settings.format, force)
+    to_file = becomes_file(sources, target)
+    jobs = plan_jobs(find_sources(sources, output), to_file, target)
     use_threads(settings.threads)
     tracker = open_tracker(settings)
     for number, job in enumerate(jobs):
 
-        def report(done_s: float, total_s: float, job: _Job = job, number: int = number) -> None:
-            on_progress(Progress(job.source, done_s, total_s, number, len(jobs)))
+        def report(done_s: float, total_s: float, job: Job = job, number: int = number) -> None:
+            on_progress(Progress(job.source.path, done_s, total_s, number, len(jobs)))
 
         yield _convert_file(job, voice, tracker, settings, force, report)
 
@@ -87,7 +93,7 @@ def use_threads(threads: int) -> None:
 
 
 def _convert_file(
-    job: _Job,
+    job: Job,
     voice: FastVoice,
     tracker: PitchTracker,
     settings: ConvertSettings,
@@ -95,20 +101,23 @@ def _convert_file(
     report: Callable[[float, float], None],
 ) -> ConvertResult:
     started = time.perf_counter()
-    source = FileSource(job.source)
-    report(0.0, source.n_samples / source.sample_rate_hz)
+    source, output = job.source, job.output
+    report(0.0, source.seconds)
     scanned = scan(source, tracker, settings)
-    seconds = source.n_samples / source.sample_rate_hz
     shift = decide_shift(settings.pitch_shift, scanned.f0_hz, voice.card.median_f0_hz)
-    job.output.parent.mkdir(parents=True, exist_ok=True)
-    tags = conversion_tags(voice, job.source.stem)
-    with AudioWriter(job.output, voice.sample_rate_hz, 1, format=settings.format, tags=tags, force=force) as writer:
+    tags = conversion_tags(voice, source.path.stem)
+    limited_db = 0.0
+    with (
+        _folder_made(output.parent),
+        AudioWriter(output, voice.sample_rate_hz, 1, format=settings.format, tags=tags, force=force) as writer,
+    ):
         for chunk in render_chunks(voice, source, scanned, shift.semitones, settings):
             writer.write(chunk.samples[None])
-            report(min(chunk.done_s, seconds), seconds)
-    notes = _notes(scanned, shift.reason, writer.clipped_samples, settings)
+            limited_db = chunk.limited_db
+            report(min(chunk.done_s, source.seconds), source.seconds)
+    notes = [f"pitch shift: {shift.reason}", *_notes(scanned, source.is_cut_off, limited_db, settings)]
     elapsed_s = time.perf_counter() - started
-    return ConvertResult(job.source, job.output, seconds, shift.semitones, notes, elapsed_s)
+    return ConvertResult(source.path, output, source.seconds, shift.semitones, tuple(notes), elapsed_s)
 
 
 def conversion_tags(voice: FastVoice, title: str) -> dict[str, str]:
@@ -117,55 +126,36 @@ def conversion_tags(voice: FastVoice, title: str) -> dict[str, str]:
     return {"title": title, "comment": comment, "software": f"timbre {__version__}"}
 
 
-def _notes(scanned: Scan, reason: str, clipped_samples: int, settings: ConvertSettings) -> tuple[str, ...]:
-    notes = [f"pitch shift: {reason}"]
+def _notes(scanned: Scan, is_cut_off: bool, limited_db: float, settings: ConvertSettings) -> Iterator[str]:
+    """Yield what the user should know about one conversion."""
+    if is_cut_off:
+        yield "the source ends before its header says so; it was converted as far as it goes"
     if not (scanned.f0_hz > 0).any():
-        notes.append("no voiced sound was found; the result is noise and silence only")
+        yield "no voiced sound was found; the result is noise and silence only"
     silent = sum(piece.end - piece.start for piece in scanned.pieces if piece.silent)
     if silent and not settings.keep_silence:
-        notes.append(f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence")
-    if clipped_samples:
-        notes.append(
-            f"{clipped_samples} samples were louder than full scale and limited to it; lower the source's level"
-        )
-    return tuple(notes)
+        yield f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence"
+    if limited_db >= LEAST_TOLD_DB:
+        yield f"peaks were turned down by up to {limited_db:.1f} dB to stay below full scale; a softer source avoids it"
 
 
-def _plan(sources: Sequence[Path], output: Path, voice_name: str, format: str | None, force: bool) -> list[_Job]:
-    """Decide all names and check them."""
-    to_file = len(sources) == 1 and not sources[0].is_dir() and output.suffix.lower() in AUDIO_SUFFIXES
-    if to_file and not output.is_dir():
-        jobs = [_Job(sources[0], output)]
-    else:
-        if output.exists() and not output.is_dir():
-            raise OutputError(f"{output} is a file; several recordings need a folder to go to")
-        name = format or DEFAULT_FORMAT
-        jobs = [
-            _Job(file, output / file.relative_to(root).parent / f"{file.stem}_{voice_name}.{name}")
-            for file, root in _source_files(sources)
-        ]
-    seen: dict[Path, Path] = {}
-    for job in jobs:
-        if not job.source.exists():
-            raise AudioError(f"{job.source} does not exist; give a sound file or a folder of them")
-        if job.output in seen:
-            raise OutputError(f"{seen[job.output]} and {job.source} would both become {job.output}; convert them apart")
-        if job.output.exists() and job.output.samefile(job.source):
-            raise OutputError(f"{job.output} is the source itself; choose another name")
-        if job.output.exists() and not force:
-            raise OutputError(f"{job.output} exists; use --force to overwrite it, or choose another name")
-        seen[job.output] = job.source
-    return jobs
+@contextmanager
+def _folder_made(folder: Path) -> Iterator[None]:
+    """Make `folder` where it is missing; when the block fails, remove again what was made and is empty."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    succeeded = False
+    try:
+        _make_folder(folder)
+        yield
+        succeeded = True
+    finally:
+        for each in missing if not succeeded else []:
+            with suppress(OSError):  # not made, or another program has put something there
+                each.rmdir()
 
 
-def _source_files(sources: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """Yield each sound file and the folder its name is relative to."""
-    for path in sources:
-        if not path.is_dir():
-            yield path, path.parent
-            continue
-        found = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
-        if not found:
-            raise AudioError(f"{path} holds no sound files ({', '.join(AUDIO_SUFFIXES)})")
-        for file in found:
-            yield file, path
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"the folder {folder} cannot be made ({error.strerror}); choose another output") from error

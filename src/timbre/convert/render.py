@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 
 from timbre.audio.envelope import EnvelopeFollower
+from timbre.audio.limiter import StreamLimiter
 from timbre.audio.resample import resampled_length
 from timbre.audio.slicing import Piece
+from timbre.audio.source import SoundSource, mono_blocks
 from timbre.config.convert import ConvertSettings
 from timbre.convert.scan import Scan
-from timbre.convert.sound_source import SoundSource, mono_blocks
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.features.frames import Frames
 from timbre.voice.fast import FastVoice
@@ -28,6 +29,7 @@ class Chunk:
 
     samples: Wave  # [N] at the voice's rate
     done_s: float
+    limited_db: float  # the most that a peak was turned down so far
 
 
 def render_chunks(
@@ -35,19 +37,23 @@ def render_chunks(
 ) -> Iterator[Chunk]:
     """Yield the converted sound; in all exactly as many samples as the source lasts at the voice's rate.
 
-    The state of all networks is carried from chunk to chunk, so `max_chunk_s` changes the memory, not the sound.
+    The state of all networks is carried from chunk to chunk, so `max_chunk_s` changes the memory, not the sound. Peaks
+    beyond -0.1 dB full scale are turned down by a look-ahead limiter.
     """
     total = resampled_length(source.n_samples, source.sample_rate_hz, voice.sample_rate_hz)
     gate = SilenceGate(scanned.pieces, voice.sample_rate_hz, settings)
     envelope = EnvelopeFollower(SAMPLE_RATE_HZ, voice.sample_rate_hz, 1 - settings.loudness_envelope)
-    n_heard = n_sent = 0
+    limiter = StreamLimiter(voice.sample_rate_hz)
+    n_heard = n_levelled = 0
     for wave, sound in _pairs(voice, source, scanned, shift_semitones, settings):
         n_heard += len(wave)
-        ready = envelope.push(wave, gate.apply(sound))[: total - n_sent]
-        n_sent += len(ready)
-        yield Chunk(ready, n_heard / SAMPLE_RATE_HZ)
-    rest = envelope.flush()[: total - n_sent]
-    yield Chunk(np.pad(rest, (0, total - n_sent - len(rest))), source.n_samples / source.sample_rate_hz)
+        levelled = envelope.push(wave, gate.apply(sound))[: total - n_levelled]
+        n_levelled += len(levelled)
+        yield Chunk(limiter.push(levelled[None])[0], n_heard / SAMPLE_RATE_HZ, limiter.reduction_db)
+    rest = envelope.flush()[: total - n_levelled]
+    rest = np.pad(rest, (0, total - n_levelled - len(rest)))
+    end = np.concatenate((limiter.push(rest[None]), limiter.flush()), axis=1)[0]
+    yield Chunk(end, source.n_samples / source.sample_rate_hz, limiter.reduction_db)
 
 
 def _pairs(

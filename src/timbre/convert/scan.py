@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbre.audio.slicing import Piece, pieces_from_rms, slice_meter
+from timbre.audio.source import SoundSource, mix_weights, mono_blocks
 from timbre.config.convert import ConvertSettings
 from timbre.config.slicing import SliceSettings
-from timbre.convert.sound_source import SoundSource, mix_weights, mono_blocks
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker

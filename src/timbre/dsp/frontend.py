@@ -69,4 +69,5 @@ class SpectralFrontend(nn.Module):
     def _power_of(self, held: Tensor) -> Tensor:
         frames = held.unfold(1, WINDOW_SAMPLES, HOP_SAMPLES) * self.window
         spectrum = torch.fft.rfft(frames, n=N_FFT)
-        return spectrum.real**2 + spectrum.imag**2
+        power: Tensor = spectrum.real**2 + spectrum.imag**2
+        return power

@@ -12,8 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
+SHORT_FRAMES = 16
+
+
 class FrameConv(nn.Module):
-    """Convolution along T of [B, T, C] with a fixed look-ahead in frames (0 = causal)."""
+    """Convolution along T of [B, T, C] with a fixed look-ahead in frames (0 = causal).
+
+    The weight is [out, kernel, in]: so it is, without a copy, the channels-last weight of a 2-D convolution of height 1,
+    which is fastest for many frames, and the matrix of a linear layer over the taps, which is fastest for few.
+    """
 
     def __init__(
         self, in_channels: int, out_channels: int, kernel_frames: int, *, dilation: int = 1, lookahead_frames: int = 0
@@ -24,7 +31,7 @@ class FrameConv(nn.Module):
         self.lookahead_frames = lookahead_frames
         if not 0 <= lookahead_frames <= self.span_frames:
             raise ValueError(f"lookahead_frames is {lookahead_frames}; the kernel spans {self.span_frames} frames")
-        self.weight = nn.Parameter(torch.empty(out_channels, in_channels, kernel_frames))
+        self.weight = nn.Parameter(torch.empty(out_channels, kernel_frames, in_channels))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
 
@@ -34,7 +41,7 @@ class FrameConv(nn.Module):
 
     def fresh_state(self, batch: int, like: Tensor) -> Tensor:
         """Return the state before the first frame: the zeros on the left [B, left, C_in], typed as `like`."""
-        return like.new_zeros(batch, self.span_frames - self.lookahead_frames, self.weight.shape[1])
+        return like.new_zeros(batch, self.span_frames - self.lookahead_frames, self.weight.shape[2])
 
     def step(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """[B, n, C_in] -> ([B, m, C_out], next state), where m < n only while the look-ahead fills."""
@@ -48,7 +55,11 @@ class FrameConv(nn.Module):
         return self.step(state.new_zeros(state.shape[0], self.lookahead_frames, state.shape[2]), state)[0]
 
     def _valid(self, x: Tensor) -> Tensor:
-        # As a 2-D convolution of height 1 in channels-last memory, which [B, T, C] already is: no copy is made.
-        weight = self.weight.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        """[B, T + span, C_in] -> [B, T, C_out]."""
+        n_frames, kernel_frames = x.shape[1] - self.span_frames, self.weight.shape[1]
+        if n_frames <= SHORT_FRAMES:
+            taps = [x[:, tap * self.dilation : tap * self.dilation + n_frames] for tap in range(kernel_frames)]
+            return functional.linear(torch.cat(taps, dim=2), self.weight.flatten(1), self.bias)
+        weight = self.weight.transpose(1, 2).unsqueeze(2)  # [out, in, 1, kernel], channels last in memory
         y = functional.conv2d(x.transpose(1, 2).unsqueeze(2), weight, self.bias, dilation=(1, self.dilation))
         return y.squeeze(2).transpose(1, 2)

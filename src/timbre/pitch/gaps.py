@@ -52,4 +52,5 @@ def nearest_stretch(values: NDArray[Any], n_frames: int) -> NDArray[Any]:
         return np.zeros(n_frames, dtype=values.dtype)
     step = np.float32(len(values) / n_frames)
     source = (np.arange(n_frames, dtype=np.float32) * step).astype(np.int64)
-    return values[np.minimum(source, len(values) - 1)]
+    stretched: NDArray[Any] = values[np.minimum(source, len(values) - 1)]
+    return stretched

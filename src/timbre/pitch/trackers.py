@@ -92,7 +92,8 @@ _AUTO_RANK = ("pm",)
 Measured on one core that other work shared, each 10 ms of 44.1 kHz sound: pm 0.005, dio 0.02, harvest 0.2,
 fcpe 0.2, crepe-tiny 0.5, crepe 3, rmvpe 3 s per second. On a synthetic glissando pm is within 0.1 cents, with
 noise at -19 dB within 0.6; on clean singing its median distance to fcpe is 1.5 to 4.5 cents, with more than 50
-cents between them in 0 to 5 % of the frames. dio is no faster, coarser (6 cents on the glissando) and leaves more gaps, so pm, always installed, is alone.
+cents between them in 0 to 5 % of the frames. dio is no faster, coarser (6 cents on the glissando) and leaves
+more gaps, so pm, always installed, is alone.
 """
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from timbre.audio.listing import find_sounds
 from timbre.audio.source import FileSource, mix_weights, mono_blocks
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
+from timbre.errors import VoiceError
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.base import BASE_NAME, load_base
 from timbre.voice.card import CARD_FILE, VoiceCard, safe_name
@@ -36,6 +37,8 @@ def voice_like(references: Sequence[Path], *, device: str = "cpu") -> FastVoice:
     Raises VoiceError where there is too little voice in them, AudioError where a file cannot be read.
     """
     paths = [file for path in references for file in (find_sounds(path) if path.is_dir() else [path])]
+    if not paths:
+        raise VoiceError("no reference recordings were given; give at least one")
     sources = [FileSource(path) for path in paths]  # a bad one is named before any is listened to
     base = load_base(device=device)
     heard = hear(base, _waves(sources), load_tracker("pm"))

@@ -57,9 +57,7 @@ def bands_to_bins(frontend: SpectralFrontend) -> Tensor:
     return matrix
 
 
-def measure_equaliser(
-    frontend: SpectralFrontend, true_log_mel: Tensor, voiced: Tensor, rebuilt: Tensor
-) -> Equaliser:
+def measure_equaliser(frontend: SpectralFrontend, true_log_mel: Tensor, voiced: Tensor, rebuilt: Tensor) -> Equaliser:
     """Compare recordings with what the decoder made of them.
 
     `true_log_mel` [T, 80] and `voiced` [T] describe the recordings, `rebuilt` [T * 441] is the decoder's sound. Only

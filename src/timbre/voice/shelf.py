@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from timbre.errors import VoiceError
@@ -28,35 +27,37 @@ def list_voices() -> list[VoiceCard]:
 
     A damaged voice is left out with a logged warning: it must not keep the others from use.
     """
-    cards: dict[str, VoiceCard] = {}
-    for folder in _candidates():
-        try:
-            card = VoiceCard.read(folder)
-        except VoiceError as error:
-            logger.warning("%s", error)
-        else:
-            cards[card.name] = card
+    cards, damaged = _read_cards()
+    for error in damaged.values():
+        logger.warning("%s", error)
     return [cards[name] for name in sorted(cards)]
 
 
 def find_voice(name: str) -> VoiceCard:
     """Return the card of the voice `name`.
 
-    Raises VoiceError where there is none, with the known names or the nearest of them, or where it is damaged.
+    Raises VoiceError where there is none, with the nearest name or the known ones, or where it is damaged.
     """
-    for folder in reversed(list(_candidates())):
-        if folder.name == name:
-            VoiceCard.read(folder)  # tells what is damaged in just this voice
-    cards = {card.name: card for card in list_voices()}
+    cards, damaged = _read_cards()
     if name in cards:
         return cards[name]
+    if name in damaged:
+        raise damaged[name]
     near = difflib.get_close_matches(name, cards, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(cards) or 'none'}"
+    hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(sorted(cards)) or 'none'}"
     raise VoiceError(f"there is no voice {name!r}, nor a folder of that name with a {CARD_FILE}; {hint}")
 
 
-def _candidates() -> Iterator[Path]:
-    """Yield each folder that holds a voice.json."""
+def _read_cards() -> tuple[dict[str, VoiceCard], dict[str, VoiceError]]:
+    """Return all cards by the voice's name, and what is wrong with damaged ones by the name of their folder."""
+    cards: dict[str, VoiceCard] = {}
+    damaged: dict[str, VoiceError] = {}
     for folder in voice_folders():
         for card_file in sorted(folder.glob(f"*/{CARD_FILE}")):
-            yield card_file.parent
+            try:
+                card = VoiceCard.read(card_file.parent)
+            except VoiceError as error:
+                damaged[card_file.parent.name] = error
+            else:
+                cards[card.name] = card
+    return cards, damaged

@@ -1,0 +1,129 @@
+"""Decides, before any work begins, which file becomes which, and refuses what cannot work."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from timbre.audio.formats import check_fits, format_of
+from timbre.audio.listing import AUDIO_SUFFIXES, find_sounds
+from timbre.audio.source import FileSource
+from timbre.errors import AudioError, OutputError, SettingsError
+
+DEFAULT_FORMAT = "wav"
+
+
+@dataclass(frozen=True)
+class Found:
+    """One sound file to convert and the sub-folder it lies in, below the folder that was given."""
+
+    source: FileSource
+    sub_folder: Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """One sound file to convert and the file it becomes."""
+
+    source: FileSource
+    output: Path
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where results go and what they are."""
+
+    output: Path
+    voice_name: str
+    sample_rate_hz: int
+    format: str | None  # None: that of the suffix of `output`, else wav
+    force: bool
+
+
+def find_sources(paths: Sequence[Path], output: Path) -> list[Found]:
+    """Open the header of each file of `paths` and of each sound file in the folders among them.
+
+    Results of earlier runs, in an `output` folder inside a source folder, are left out. Raises AudioError for the first
+    file that cannot be read, and for a folder without sounds.
+    """
+    if not paths:
+        raise AudioError("no recordings were given; give at least one")
+    found = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Found(FileSource(path), Path()))
+            continue
+        files = [file for file in find_sounds(path) if not _is_result(file, path, output)]
+        if not files:
+            raise AudioError(f"{path} holds no sound files but those in {output}; give a folder that does")
+        found += [Found(FileSource(file), file.relative_to(path).parent) for file in files]
+    return found
+
+
+def plan_jobs(found: Sequence[Found], to_file: bool, target: Target) -> list[Job]:
+    """Name the result of each source and check that it can be written.
+
+    Raises OutputError where a target exists without `force`, is a source, would be written twice, or cannot be written
+    in that place or format, and SettingsError where the suffix and the asked format differ.
+    """
+    jobs = [Job(each.source, target.output if to_file else _in_folder(each, target)) for each in found]
+    sources = {(stat.st_dev, stat.st_ino): job.source for job in jobs for stat in [job.source.path.stat()]}
+    seen: dict[Path, Path] = {}
+    for job in jobs:
+        name, path = job.output, job.source.path
+        if name in seen:
+            raise OutputError(f"{seen[name]} and {path} would both become {name}; convert them apart")
+        seen[name] = path
+        if name.exists():
+            stat = name.stat()
+            if (stat.st_dev, stat.st_ino) in sources:
+                raise OutputError(f"{name} is itself a source; choose another name")
+            if not target.force:
+                raise OutputError(f"{name} exists; use --force to overwrite it, or choose another name")
+        _check_place(name.parent)
+    return jobs
+
+
+def becomes_file(paths: Sequence[Path], target: Target) -> bool:
+    """Say whether the output is one file (else a folder), and check that its name fits.
+
+    It is a file for a single source file whose output ends in a sound suffix and is no folder yet. Raises OutputError
+    where several recordings would go to a file, or its suffix names a format that is not written; SettingsError where
+    the suffix and the asked format differ.
+    """
+    output, names_file = target.output, target.output.suffix.lower() in AUDIO_SUFFIXES
+    if output.is_dir() or not (names_file or output.exists()):
+        return False
+    if len(paths) != 1 or paths[0].is_dir():
+        raise OutputError(f"{output} names a file; several recordings need a folder to go to")
+    if not names_file and target.format is None:
+        raise OutputError(
+            f"{output} is a file that does not say its sound format; choose another name or give --format"
+        )
+    if names_file and target.format not in (None, format_of(output, None)):
+        raise SettingsError(f"the output is {output.name} but the format {target.format}; leave one of them out")
+    check_fits(format_of(output, target.format), None, target.sample_rate_hz, 1)
+    return True
+
+
+def _in_folder(found: Found, target: Target) -> Path:
+    name = f"{found.source.path.stem}_{target.voice_name}.{target.format or DEFAULT_FORMAT}"
+    return target.output / found.sub_folder / name
+
+
+def _is_result(file: Path, folder: Path, output: Path) -> bool:
+    """Say whether `file` lies in the output folder and that inside the source folder."""
+    place = output.resolve()
+    return folder.resolve() in place.parents and place in file.resolve().parents
+
+
+def _check_place(folder: Path) -> None:
+    """Raise OutputError where `folder` is not there and cannot be made, or may not be written to."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file; the results need a folder there: choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} may not be written to by this user; choose another output")

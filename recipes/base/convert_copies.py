@@ -61,7 +61,7 @@ class Copier:
         content, f0, _, log_mel = self.hear(int(self.recordings.first_frame[file]), length)
         relative = relative_log_mel(log_mel)
         voiced = f0[f0 > 0]
-        timbre = Timbre(self.networks.speaker(relative), self.networks.decoder.bank(content, f0, relative))
+        timbre = self.networks.decoder.timbre(self.networks.speaker(relative), content, f0, relative)
         return timbre, float(voiced.median()) if len(voiced) > 20 else 0.0
 
     @torch.inference_mode()

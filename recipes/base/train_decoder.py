@@ -29,7 +29,7 @@ from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_che
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
 from timbre.content.fast import FastContentEncoder
 from timbre.dsp.frontend import SpectralFrontend
-from timbre.models.fast.decoder import FastDecoder, Timbre
+from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
 from timbre.speaker.fast import FastSpeakerEncoder, relative_log_mel
 
@@ -183,7 +183,7 @@ class DecoderTraining:
         relative = relative_log_mel(reference.log_mel)
         with torch.autocast("cpu", torch.bfloat16):
             vector = self.networks.speaker(relative)
-            timbre = Timbre(vector, self.networks.decoder.bank(reference.content, reference.f0_hz, relative))
+            timbre = self.networks.decoder.timbre(vector, reference.content, reference.f0_hz, relative)
             loudness = source.loudness + 2 * torch.log(gain)
             spectra = self.networks.decoder(source.content[:, :n], source.f0_hz[:, :n], loudness[:, :n], timbre)
         made = self.synthesis(spectra, source.f0_hz, torch.randn(BATCH, n, N_FFT // 2 + 1, 2)) / gain

@@ -48,9 +48,7 @@ def test_bad_source(work: Workplace, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BAD_SOURCES if kind not in ("NaN", "huge")])
-def test_all_sources_are_looked_at_before_any_work(
-    work: Workplace, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_all_sources_are_looked_at_before_any_work(work: Workplace, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, sentence = BAD_SOURCES[kind]
     make(work / "c.wav")
     monkeypatch.setattr("timbre.voice.catalog.load_voice", lambda *_, **__: pytest.fail("a voice was loaded"))
@@ -91,8 +89,8 @@ def test_pipe_is_refused_and_not_waited_for(work: Workplace) -> None:
         (["a.wav", "-o", "done", "--format", "wav"], "done/a_ada.wav exists; use --force"),
         (["a.wav", "b.wav", "-o", "done"], "done/a_ada.wav exists; use --force"),
         (["a.wav"], "missing option '--output'"),
-        (["-o", "out"], "missing argument 'SOURCE"),
-        (["--like", "b.wav", "a.wav", "-o", "out"], "missing argument 'SOURCE"),
+        (["-o", "out"], "missing argument 'source'"),
+        (["--like", "b.wav", "a.wav", "-o", "out"], "missing argument 'source'"),
     ],
 )
 def test_output_that_cannot_be(
@@ -111,7 +109,7 @@ def test_folder_without_permission(work: Workplace, monkeypatch: pytest.MonkeyPa
     source = work.sing("a.wav")
     (work / "locked").mkdir(mode=0o500)
     if os.geteuid() == 0:  # may write everywhere
-        monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path))
+        monkeypatch.setattr(os, "access", lambda path, mode: "locked" not in str(path) or not mode & os.W_OK)
     for output in ("locked/b.wav", "locked/sub", "locked"):
         work.refuses(source, "-o", work / output, says="may not be written to by this user")
 

@@ -16,7 +16,9 @@ from safetensors.torch import load_file, save_file
 
 from tests.flow.command import Workplace
 from timbre.audio.reader import probe_audio, read_tags
+from timbre.errors import OutputError
 from timbre.voice.card import safe_name
+from timbre.voice.fast import FastVoice
 
 
 @pytest.fixture
@@ -139,10 +141,10 @@ def _silence(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda work: work.sing("r.wav", seconds=0.3), "the reference holds 0.3 s of voice; give at least"),
+        (lambda work: work.sing("r.wav", seconds=0.3), "s of voice; give at least 5 s of clear speech"),
         (lambda work: work.sing("r.wav", seconds=0.01), "the reference holds 0.0 s of voice; give at least"),
         (lambda work: _silence(work / "r.wav"), "the reference holds 0.0 s of voice; give at least"),
-        (lambda work: (work / "r.wav").write_bytes(b"text" * 99), "r.wav is in a format that cannot be read here"),
+        (lambda work: (work / "r.wav").write_bytes(b"text" * 99), "r.wav is in another format and cannot be read here"),
         (lambda work: (work / "r.wav").mkdir(), "holds no sound files"),
         (lambda work: None, "r.wav does not exist"),
     ],
@@ -177,3 +179,14 @@ def test_one_way_of_naming_the_voice_is_needed(work: Workplace) -> None:
 )
 def test_safe_names(text: str, name: str) -> None:
     assert safe_name(text) == name == safe_name(name)
+
+
+def test_a_voice_is_saved_over_a_voice_only(toy_voice: FastVoice, tmp_path: Path) -> None:
+    for _ in range(2):
+        toy_voice.save(tmp_path / "own", force=True)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["own", "reference.safetensors", "voice.json"]
+    (tmp_path / "music").mkdir()
+    (tmp_path / "music/song.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is no voice and is not replaced by one"):
+        toy_voice.save(tmp_path / "music", force=True)
+    assert (tmp_path / "music/song.txt").read_text() == "mine"

@@ -55,7 +55,7 @@ def conversion(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> SimpleNamespa
     tracker = SimpleNamespace(track=lambda wave, rate_hz, hop_samples: _peak_pitch(wave, rate_hz, hop_samples))
     for name, content in {
         "timbre.voice.catalog": catalog,
-        "timbre.voice.shelf": {"list_voices": lambda: state.cards},
+        "timbre.voice.shelf": {"list_voices": lambda: state.cards, "ASSETS": tmp_path},
         "timbre.convert.files": {"convert_files": convert_files},
         "timbre.pitch.trackers": {"load_tracker": lambda name: tracker},
     }.items():

@@ -9,7 +9,7 @@ from torch import Tensor
 from tests.toys import TOY_SHAPE, liven
 from timbre.content.fast import FastContentEncoder
 from timbre.dsp.frontend import SpectralFrontend
-from timbre.models.fast.decoder import FastDecoder, Timbre
+from timbre.models.fast.decoder import FastDecoder, FilterSpectra
 from timbre.models.fast.synthesis import FastSynthesis
 from timbre.nn.conv import FrameConv
 from timbre.nn.pulses import fresh_pulse_state, pulse_train
@@ -99,8 +99,9 @@ def test_decoder_and_synthesis_in_steps_equal_whole(block: int) -> None:
     decoder, synthesis = FastDecoder(**vars(TOY_SHAPE.decoder)), FastSynthesis(1024, 441, 44_100)
     liven(decoder)
     content, loudness, f0_hz = torch.randn(1, N_FRAMES, 5), -5 + torch.randn(1, N_FRAMES), wandering_pitch(N_FRAMES + 2)
-    bank = decoder.bank(torch.randn(1, 30, 5), torch.full((1, 30), 200.0), torch.randn(1, 30, 80))
-    timbre = Timbre(torch.randn(1, 4), bank)
+    timbre = decoder.timbre(
+        torch.randn(1, 4), torch.randn(1, 30, 5), torch.full((1, 30), 200.0), torch.randn(1, 30, 80)
+    )
     noise = torch.randn(1, N_FRAMES, 513, 2)
     whole = synthesis(decoder(content, f0_hz[:, :N_FRAMES], loudness, timbre), f0_hz, noise)
     assert whole.shape == (1, N_FRAMES * 441)
@@ -124,11 +125,22 @@ def test_pulses_have_the_asked_pitch_and_unit_power_at_any_pitch(f0_hz: float) -
 
 
 def test_unfiltered_pulses_come_back_from_the_filter() -> None:
-    synthesis = FastSynthesis(1024, 441, 44_100)
+    synthesis = FastSynthesis(1024, 441, 44_100, dispersion_s=0.0)
     f0_hz = torch.full((1, 42), 200.0)
-    from timbre.models.fast.decoder import FilterSpectra
-
     flat = torch.zeros(1, 40, 513)
     sound = synthesis(FilterSpectra(flat, flat, flat - 50), f0_hz, torch.zeros(1, 40, 513, 2))
     pulses, _ = pulse_train(f0_hz, fresh_pulse_state(1), 441, 44_100)
     torch.testing.assert_close(sound[:, 1024:-1024], pulses[:, 1024 : 40 * 441 - 1024], atol=1e-4, rtol=0)
+
+
+def test_dispersion_lowers_the_peaks_and_keeps_the_power() -> None:
+    flat, f0_hz = torch.zeros(1, 60, 513), torch.full((1, 62), 120.0)
+    envelope = flat - torch.arange(513) / 100  # falls by 12 dB in 6 kHz, as voices do
+    spectra = FilterSpectra(envelope, flat, flat - 50)
+    silent = torch.zeros(1, 60, 513, 2)
+    sharp, soft = (
+        FastSynthesis(1024, 441, 44_100, dispersion_s=seconds)(spectra, f0_hz, silent)[:, 2048:-2048]
+        for seconds in (0.0, 0.002)
+    )
+    assert soft.square().mean().item() == pytest.approx(sharp.square().mean().item(), rel=0.05)
+    assert soft.abs().max() < 0.75 * sharp.abs().max()

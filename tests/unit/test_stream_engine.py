@@ -26,7 +26,7 @@ def test_blocks_of_any_size_give_the_same_sound(toy_voice: FastVoice, block: int
     ]
     sound = np.concatenate(parts)
     assert len(sound) == len(reference) == len(wave) // 160 * 441
-    # The live tracker hears 0.24 s at a time, so pitch may differ by rounding; power and length may not.
+    # The live tracker hears 0.17 s at a time, so pitch may differ by rounding; power and length may not.
     assert np.sqrt(np.mean(sound**2)) == pytest.approx(np.sqrt(np.mean(reference**2)), rel=0.1)
 
 

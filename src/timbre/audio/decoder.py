@@ -19,6 +19,7 @@ from timbre.errors import AudioError
 AudioSource: TypeAlias = str | os.PathLike[str] | bytes | BinaryIO
 
 _READABLE = "wav, flac, ogg, opus, mp3 and aiff"
+_UNKNOWN_SAMPLES = 1 << 62  # what libsndfile counts, and more, where a header (of flac) tells no length
 _FORMAT_NOT_RECOGNISED = 1  # libsndfile's SF_ERR_UNRECOGNISED_FORMAT
 # Containers handed to ffmpeg. Playlists (hls, concat, dash) are left out: they can name other files and addresses.
 _FFMPEG_FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,aac,asf,avi,flv,mpegts,ac3,ape,wv,amr,caf,mp3,ogg,flac,wav"
@@ -44,18 +45,26 @@ def open_sound(source: AudioSource) -> Iterator[soundfile.SoundFile]:
     with ExitStack() as stack:
         opened = _checked_path(source) if isinstance(source, (str, os.PathLike)) else _seekable(source)
         begin = 0 if isinstance(opened, Path) else opened.tell()
-        try:
-            sound = soundfile.SoundFile(library_path(opened) if isinstance(opened, Path) else opened)
-        except soundfile.LibsndfileError as error:
-            if error.code != _FORMAT_NOT_RECOGNISED:
-                raise AudioError(
-                    f"{name} is damaged ({error.error_string.rstrip('.')}); it must be intact: export it again"
-                ) from error
+        sound = _open_natively(opened, name)
+        if sound is None or sound.frames > _UNKNOWN_SAMPLES:
+            fault = "is in another format" if sound is None else "does not say its length, as if it came from a pipe,"
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="timbre-")))
             if not isinstance(opened, Path):
                 opened.seek(begin)
-            sound = soundfile.SoundFile(_transcode(opened, name, folder))
+            sound = soundfile.SoundFile(_transcode(opened, name, fault, folder))
         yield stack.enter_context(sound)
+
+
+def _open_natively(opened: Path | BinaryIO, name: str) -> soundfile.SoundFile | None:
+    """Open what libsndfile knows; None for another format. Raises AudioError for a damaged file."""
+    try:
+        return soundfile.SoundFile(library_path(opened) if isinstance(opened, Path) else opened)
+    except soundfile.LibsndfileError as error:
+        if error.code == _FORMAT_NOT_RECOGNISED:
+            return None
+        raise AudioError(
+            f"{name} is damaged ({error.error_string.rstrip('.')}); it must be intact: export it again"
+        ) from error
 
 
 def _checked_path(source: str | os.PathLike[str]) -> Path:
@@ -84,12 +93,12 @@ def _seekable(source: bytes | BinaryIO) -> BinaryIO:
     return BytesIO(data)
 
 
-def _transcode(opened: Path | BinaryIO, name: str, folder: Path) -> Path:
+def _transcode(opened: Path | BinaryIO, name: str, fault: str, folder: Path) -> Path:
     """Decode the sound with the ffmpeg program to a float file in `folder` and return its path."""
     program = shutil.which("ffmpeg")
     if program is None:
         raise AudioError(
-            f"{name} is in a format that cannot be read here; {_READABLE} can: "
+            f"{name} {fault} and cannot be read here; {_READABLE} can: "
             "convert it, or install the program ffmpeg for other containers"
         )
     if not isinstance(opened, Path):

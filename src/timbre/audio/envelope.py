@@ -69,6 +69,8 @@ class EnvelopeFollower:
         source, output = self._source.points(), self._output.points()
         n_points = min(len(source), len(output))
         n_ready = min(len(self._waiting), max(0, (n_points - 1) * self._hop - self._n_sent))
+        if n_ready == 0:  # the first half second is not yet complete
+            return self._waiting[:0]
         gains = (np.maximum(source[:n_points], RMS_FLOOR) / np.maximum(output[:n_points], RMS_FLOOR)) ** self._ratio
         position = np.arange(self._n_sent, self._n_sent + n_ready)
         gain = np.interp(position, np.arange(n_points) * self._hop, gains).astype(np.float32)

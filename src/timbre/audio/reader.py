@@ -12,7 +12,6 @@ from timbre.audio.decoder import AudioSource, open_sound, source_name
 from timbre.audio.sound import Sound, SoundInfo, check_finite
 from timbre.errors import AudioError
 
-UNKNOWN_SAMPLES = 1 << 62  # libsndfile counts more than that where a header (flac from a pipe) tells no length
 _BLOCK_SAMPLES = 1 << 18  # bounds the interleaved copy while a whole file is read
 
 logger = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ def read_audio(source: AudioSource, start_s: float = 0.0, duration_s: float | No
         wanted = _asked_range(file, name, start_s, duration_s)[1]
         blocks = [sound.samples for sound in _blocks(file, name, _BLOCK_SAMPLES, start_s, duration_s)]
     whole = Sound(np.concatenate(blocks, axis=1), rate)
-    if whole.n_samples < wanted < UNKNOWN_SAMPLES:
+    if whole.n_samples < wanted:
         logger.warning("%s ends %.2f s before its header says so", name, (wanted - whole.n_samples) / rate)
     return whole
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbre.audio.mixing import MixMeter, to_mono
-from timbre.audio.reader import UNKNOWN_SAMPLES, probe_audio, read_blocks
+from timbre.audio.reader import probe_audio, read_blocks
 from timbre.audio.resample import StreamResampler
 from timbre.audio.sound import Samples, Sound, check_finite
 from timbre.errors import AudioError
@@ -63,7 +63,7 @@ class FileSource:
             _check_level(sound.samples, self.name)
             counted += sound.n_samples
             yield sound.samples
-        self.is_cut_off = self.is_cut_off or counted < self.n_samples < UNKNOWN_SAMPLES
+        self.is_cut_off = self.is_cut_off or counted < self.n_samples
         self.n_samples = counted
 
 

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 SHORT_FRAMES = 16
 
 
 class FrameConv(nn.Module):
     """Convolution along T of [B, T, C] with a fixed look-ahead in frames (0 = causal).
 
-    The weight is [out, kernel, in]: so it is, without a copy, the channels-last weight of a 2-D convolution of height 1,
+    The weight is [out, kernel, in]: without a copy that is the channels-last weight of a 2-D convolution of height 1,
     which is fastest for many frames, and the matrix of a linear layer over the taps, which is fastest for few.
     """
 

@@ -20,6 +20,14 @@ class BlockState:
     pending: Tensor  # [B, p, C] frames that wait for their look-ahead
 
 
+@dataclass(frozen=True)
+class Modulation:
+    """What a condition vector does to the normalised input of one block (FiLM)."""
+
+    scale: Tensor  # [B, 1, C]
+    shift: Tensor  # [B, 1, C]
+
+
 class ResidualBlock(nn.Module):
     """x + Linear(GELU(conv(norm(x)))); the normalised input may be scaled and shifted by a condition vector (FiLM).
 
@@ -49,18 +57,27 @@ class ResidualBlock(nn.Module):
         if self.film is not None:
             nn.init.zeros_(self.film.bias)
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """[B, T, C], condition [B, D] -> [B, T, C]."""
-        return x + self._after(self.conv(self._before(x, condition)))
+    def modulation(self, condition: Tensor) -> Modulation:
+        """Turn a condition vector [B, D] into this block's modulation; it need be done once only."""
+        if self.film is None:
+            raise ValueError("this block takes no condition")
+        scale, shift = self.film(condition).unsqueeze(1).chunk(2, dim=-1)
+        return Modulation(1 + scale, shift)
+
+    def forward(self, x: Tensor, modulation: Modulation | None = None) -> Tensor:
+        """[B, T, C] -> [B, T, C]."""
+        return x + self._after(self.conv(self._before(x, modulation)))
 
     def fresh_state(self, batch: int, like: Tensor) -> BlockState:
         """Return the state before the first frame."""
         conv = self.conv.fresh_state(batch, like)
         return BlockState(conv, like.new_zeros(batch, 0, conv.shape[2]))
 
-    def step(self, x: Tensor, state: BlockState, condition: Tensor | None = None) -> tuple[Tensor, BlockState]:
+    def step(self, x: Tensor, state: BlockState, modulation: Modulation | None = None) -> tuple[Tensor, BlockState]:
         """[B, n, C] -> ([B, m, C], next state)."""
-        y, conv = self.conv.step(self._before(x, condition), state.conv)
+        y, conv = self.conv.step(self._before(x, modulation), state.conv)
+        if self.conv.lookahead_frames == 0:
+            return x + self._after(y), BlockState(conv, state.pending)
         waiting = torch.cat((state.pending, x), dim=1)
         return waiting[:, : y.shape[1]] + self._after(y), BlockState(conv, waiting[:, y.shape[1] :])
 
@@ -69,14 +86,13 @@ class ResidualBlock(nn.Module):
         y = self.conv.flush(state.conv)
         return state.pending[:, : y.shape[1]] + self._after(y)
 
-    def _before(self, x: Tensor, condition: Tensor | None) -> Tensor:
+    def _before(self, x: Tensor, modulation: Modulation | None) -> Tensor:
         y: Tensor = self.norm(x)
         if self.film is None:
             return y.to(x.dtype)
-        if condition is None:
-            raise ValueError("this block needs a condition vector")
-        scale, shift = self.film(condition).unsqueeze(1).chunk(2, dim=-1)
-        modulated: Tensor = y * (1 + scale) + shift
+        if modulation is None:
+            raise ValueError("this block needs a modulation")
+        modulated: Tensor = torch.addcmul(modulation.shift.to(y.dtype), y, modulation.scale.to(y.dtype))
         return modulated.to(x.dtype)
 
     def _after(self, y: Tensor) -> Tensor:
@@ -101,10 +117,14 @@ class ResidualStack(nn.Module):
         """Frames before t that output t depends on."""
         return sum(block.conv.span_frames - block.conv.lookahead_frames for block in self._blocks())
 
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """[B, T, C] -> [B, T, C]."""
-        for block in self._blocks():
-            x = block(x, condition)
+    def modulations(self, condition: Tensor) -> tuple[Modulation, ...]:
+        """Turn a condition vector [B, D] into one modulation per block."""
+        return tuple(block.modulation(condition) for block in self._blocks())
+
+    def forward(self, x: Tensor, modulations: Sequence[Modulation] | None = None) -> Tensor:
+        """[B, T, C] -> [B, T, C]; `modulations` where the blocks take a condition."""
+        for number, block in enumerate(self._blocks()):
+            x = block(x, modulations[number] if modulations else None)
         return x
 
     def fresh_state(self, batch: int, like: Tensor) -> tuple[BlockState, ...]:
@@ -112,12 +132,17 @@ class ResidualStack(nn.Module):
         return tuple(block.fresh_state(batch, like) for block in self._blocks())
 
     def step(
-        self, x: Tensor, state: tuple[BlockState, ...], condition: Tensor | None = None, *, last: bool = False
+        self,
+        x: Tensor,
+        state: tuple[BlockState, ...],
+        modulations: Sequence[Modulation] | None = None,
+        *,
+        last: bool = False,
     ) -> tuple[Tensor, tuple[BlockState, ...]]:
         """[B, n, C] -> ([B, m, C], next state); with `last` nothing follows and all waiting frames come out."""
         following = []
-        for block, block_state in zip(self._blocks(), state, strict=True):
-            x, block_state = block.step(x, block_state, condition)
+        for number, (block, block_state) in enumerate(zip(self._blocks(), state, strict=True)):
+            x, block_state = block.step(x, block_state, modulations[number] if modulations else None)
             if last:
                 x = torch.cat((x, block.flush(block_state)), dim=1)
             following.append(block_state)

@@ -19,13 +19,13 @@ from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.fast import FastVoice
 
-PITCH_WINDOW_FRAMES = 24
+PITCH_WINDOW_FRAMES = 17
 
 
 class StreamConverter:
     """Converts mono 16 kHz sound block by block into a voice at 44.1 kHz.
 
-    The pitch is tracked in the last 0.24 s. The encoder's look-ahead covers what the tracker and the pulses need to
+    The pitch is tracked in the last 0.17 s. The encoder's look-ahead covers what the tracker and the pulses need to
     see, so they add no delay of their own.
     """
 
@@ -68,7 +68,7 @@ class StreamConverter:
         return sound.cpu().numpy()
 
     def _pitch(self, count: int) -> NDArray[np.float32]:
-        """Return the shifted pitch of `count` frames from the next one on, out of the last 0.24 s."""
+        """Return the shifted pitch of `count` frames from the next one on, out of the last 0.17 s."""
         n_held = len(self._wave) // HOP_SAMPLES
         track = self._tracker.track(self._wave[: n_held * HOP_SAMPLES], SAMPLE_RATE_HZ, HOP_SAMPLES, n_held)
         start = self._n_frames - self._first_frame

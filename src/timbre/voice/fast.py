@@ -42,8 +42,8 @@ class Reference:
 
     def timbre(self, decoder: FastDecoder) -> Timbre:
         """Return the timbre as the decoder needs it."""
-        bank = decoder.bank(self.content.unsqueeze(0), self.f0_hz.unsqueeze(0), self.relative_mel.unsqueeze(0))
-        return Timbre(self.speaker.unsqueeze(0), bank)
+        parts = (self.speaker, self.content, self.f0_hz, self.relative_mel)
+        return decoder.timbre(*(part.unsqueeze(0) for part in parts))
 
 
 class FastVoice:

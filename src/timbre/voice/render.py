@@ -33,6 +33,7 @@ class NoiseSource:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self._last: tuple[int, Tensor] = (-1, torch.zeros(0))  # short steps ask for the same block again and again
 
     def frames(self, first: int, count: int) -> Tensor:
         """Return the noise of `count` frames from frame `first` on [count, bins, 2]."""
@@ -44,8 +45,10 @@ class NoiseSource:
         return blocks[offset : offset + count]
 
     def _block(self, number: int) -> Tensor:
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        return torch.randn(NOISE_BLOCK_FRAMES, N_FFT // 2 + 1, 2, generator=generator)
+        if self._last[0] != number:
+            generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+            self._last = (number, torch.randn(NOISE_BLOCK_FRAMES, N_FFT // 2 + 1, 2, generator=generator))
+        return self._last[1]
 
 
 class FastRenderer:

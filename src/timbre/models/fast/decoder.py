@@ -16,9 +16,11 @@ from torch import Tensor, nn
 
 from timbre.dsp.frontend import N_MELS
 from timbre.nn.attention import Bank, BankAttention
-from timbre.nn.residual import BlockState, ResidualBlock, ResidualStack
+from timbre.nn.residual import BlockState, Modulation, ResidualBlock, ResidualStack
 
 REFERENCE_F0_HZ = 200.0
+# What the network is told of the pitch stays within what speech has taught it; the pulses follow any pitch.
+LOWEST_OCTAVES, HIGHEST_OCTAVES = -1.6, 1.2
 N_PITCH_FEATURES = 2
 N_LOUDNESS_FEATURES = 1
 
@@ -34,16 +36,17 @@ class FilterSpectra:
 
 @dataclass(frozen=True)
 class Timbre:
-    """A voice as the decoder needs it."""
+    """A voice as the decoder needs it; made once per voice by `FastDecoder.timbre`."""
 
-    speaker: Tensor  # [B, D] unit vector
-    bank: Bank
+    modulations: tuple[Modulation, ...]  # of the blocks, by the speaker vector
+    bank: Bank  # reference frames to attend to
 
 
 def pitch_features(f0_hz: Tensor) -> Tensor:
     """f0 [B, T] (0 where unvoiced) -> [B, T, 2]: octaves from 200 Hz (0 where unvoiced), voiced flag."""
     voiced = f0_hz > 0
-    octaves = torch.where(voiced, torch.log2(f0_hz.clamp(min=1.0) / REFERENCE_F0_HZ), 0.0).clamp(-2.5, 2.5)
+    octaves = torch.log2(f0_hz.clamp(min=1.0) / REFERENCE_F0_HZ).clamp(LOWEST_OCTAVES, HIGHEST_OCTAVES)
+    octaves = torch.where(voiced, octaves, 0.0)
     return torch.stack((octaves, voiced.to(f0_hz.dtype)), dim=-1)
 
 
@@ -64,7 +67,7 @@ class FastDecoder(nn.Module):
         super().__init__()
         self.n_bins = n_bins
         query_channels = content_channels + N_PITCH_FEATURES
-        self.timbre = BankAttention(query_channels, N_MELS, bank_width, bank_heads)
+        self.attention = BankAttention(query_channels, N_MELS, bank_width, bank_heads)
         self.input = nn.Linear(query_channels + N_LOUDNESS_FEATURES + bank_width, width)
         self.stack = ResidualStack(
             [
@@ -78,13 +81,17 @@ class FastDecoder(nn.Module):
         with torch.no_grad():
             self.output.bias.copy_(torch.cat((torch.zeros(2 * n_bins), torch.full((n_bins,), -2.0))))
 
-    def bank(self, content: Tensor, f0_hz: Tensor, relative_mel: Tensor) -> Bank:
-        """Make the bank of a reference: content [B, M, C], f0 [B, M], relative log-mel [B, M, 80]."""
-        return self.timbre.bank(torch.cat((content, pitch_features(f0_hz)), dim=-1), relative_mel)
+    def timbre(self, speaker: Tensor, content: Tensor, f0_hz: Tensor, relative_mel: Tensor) -> Timbre:
+        """Make a timbre of a speaker vector [B, D] and the reference's frames.
+
+        Of these: content [B, M, C], f0 [B, M] (Hz, 0 unvoiced) and relative log-mel [B, M, 80].
+        """
+        bank = self.attention.bank(torch.cat((content, pitch_features(f0_hz)), dim=-1), relative_mel)
+        return Timbre(self.stack.modulations(speaker), bank)
 
     def forward(self, content: Tensor, f0_hz: Tensor, loudness: Tensor, timbre: Timbre) -> FilterSpectra:
         """Content [B, T, C], f0 [B, T] (0 unvoiced), loudness [B, T] (log power) -> FilterSpectra."""
-        x = self.stack(self._enter(content, f0_hz, loudness, timbre), timbre.speaker)
+        x = self.stack(self._enter(content, f0_hz, loudness, timbre), timbre.modulations)
         return self._draw(x, loudness)
 
     def fresh_state(self, batch: int, like: Tensor) -> tuple[BlockState, ...]:
@@ -95,12 +102,12 @@ class FastDecoder(nn.Module):
         self, content: Tensor, f0_hz: Tensor, loudness: Tensor, timbre: Timbre, state: tuple[BlockState, ...]
     ) -> tuple[FilterSpectra, tuple[BlockState, ...]]:
         """The same for n frames after those already seen; causal, so n frames come out."""
-        x, state = self.stack.step(self._enter(content, f0_hz, loudness, timbre), state, timbre.speaker)
+        x, state = self.stack.step(self._enter(content, f0_hz, loudness, timbre), state, timbre.modulations)
         return self._draw(x, loudness), state
 
     def _enter(self, content: Tensor, f0_hz: Tensor, loudness: Tensor, timbre: Timbre) -> Tensor:
         query = torch.cat((content, pitch_features(f0_hz)), dim=-1)
-        looked_up = self.timbre(query, timbre.bank)
+        looked_up = self.attention(query, timbre.bank)
         level = (loudness.unsqueeze(-1) + 7.0) / 4.0
         entered: Tensor = self.input(torch.cat((query, level, looked_up.to(query.dtype)), dim=-1))
         return entered

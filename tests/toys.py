@@ -52,7 +52,7 @@ def make_toy_base() -> Base:
     networks = FastNetworks(TOY_SHAPE)
     liven(networks)
     networks.eval().requires_grad_(False)
-    return Base(BASE_NAME, "toy", networks, torch.device("cpu"))
+    return Base(BASE_NAME, "toy", TOY_SHAPE, networks, torch.device("cpu"))
 
 
 def make_toy_voice() -> FastVoice:

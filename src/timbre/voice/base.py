@@ -43,6 +43,7 @@ class Base:
 
     name: str
     sha256: str  # of the weights file
+    shape: FastShape
     networks: FastNetworks
     device: torch.device
 
@@ -73,4 +74,4 @@ def _load_base(folder: Path, device: str) -> Base:
         ) from error
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     networks.eval().requires_grad_(False).to(device)
-    return Base(BASE_NAME, digest, networks, torch.device(device))
+    return Base(BASE_NAME, digest, shape, networks, torch.device(device))

@@ -13,7 +13,7 @@ from timbre.audio.source import FileSource, mix_weights, mono_blocks
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
 from timbre.pitch.trackers import load_tracker
-from timbre.voice.base import BASE_NAME, load_base
+from timbre.voice.base import BASE_NAME, Base, load_base
 from timbre.voice.card import CARD_FILE, VoiceCard, safe_name
 from timbre.voice.fast import FastVoice, read_voice
 from timbre.voice.reference import MAX_REFERENCE_S, hear
@@ -31,8 +31,10 @@ def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> FastVoice:
     return read_voice(folder, load_base(device=device))
 
 
-def voice_like(references: Sequence[Path], *, device: str = "cpu") -> FastVoice:
+def voice_like(references: Sequence[Path], *, device: str = "cpu", base: Base | None = None) -> FastVoice:
     """Make a voice from recordings of one person, 5 s to 30 min in all; folders are searched for sound files.
+
+    `base` is the base model to use, the packaged one by default.
 
     Raises VoiceError where there is too little voice in them, AudioError where a file cannot be read.
     """
@@ -40,7 +42,7 @@ def voice_like(references: Sequence[Path], *, device: str = "cpu") -> FastVoice:
     if not paths:
         raise VoiceError("no reference recordings were given; give at least one")
     sources = [FileSource(path) for path in paths]  # a bad one is named before any is listened to
-    base = load_base(device=device)
+    base = base or load_base(device=device)
     heard = hear(base, _waves(sources), load_tracker("pm"))
     card = VoiceCard(
         name=safe_name(paths[0].stem),

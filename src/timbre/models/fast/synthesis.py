@@ -40,7 +40,7 @@ class FastSynthesis(nn.Module):
     """Sound = pulses * harmonic filter + noise * noise filter, frame by frame with overlap-add.
 
     Frame t draws on pulses up to half a window after its centre, hence on f0 of frames t + 1 and t + 2. A fixed
-    all-pass spreads each pulse over `dispersion_s`, as a vocal tract does; otherwise the peaks stand 4 dB higher at equal power.
+    all-pass spreads each pulse over `dispersion_s`, as a vocal tract does; without it peaks are 4 dB higher.
     """
 
     dispersion: Tensor

@@ -26,7 +26,7 @@ class ConvertSettings(Settings):
     retrieval_ratio: float = option(
         0.0, "0 keeps the source's content, 1 replaces it by the nearest of the voice", low=0, high=1
     )
-    slice_threshold_db: float = option(-50.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
+    slice_threshold_db: float = option(-60.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
     keep_silence: bool = option(False, "convert silent stretches too, instead of writing digital silence there")
     max_chunk_s: float = option(
         30.0, "longest stretch rendered at once; bounds the memory, not the sound", low=1, high=600

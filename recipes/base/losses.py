@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbre.nn.conv import FrameConv
+
 SAMPLE_RATE_HZ = 44_100
 RESOLUTIONS = (4096, 2048, 1024, 512)
 HOP_RATIO = 0.29
@@ -53,20 +55,18 @@ class SpectrogramDiscriminator(nn.Module):
         super().__init__()
         self.n_fft, self.hop_samples = n_fft, hop_samples
         bins = n_fft // 2 + 1
-        widths = (bins, 256, 256, 256)
         self.layers = nn.ModuleList(
             [
-                nn.utils.parametrizations.weight_norm(nn.Conv1d(below, above, 5, padding=2))
-                for below, above in itertools.pairwise(widths)
+                FrameConv(below, above, 5, lookahead_frames=2)
+                for below, above in itertools.pairwise((bins, 256, 256, 256))
             ]
         )
-        self.last = nn.Conv1d(256, bins // 8, 3, padding=1)
+        self.last = FrameConv(256, bins // 8, 3, lookahead_frames=1)
 
     def forward(self, wave: Tensor, bandwidth_hz: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """[B, N] -> (scores [B, bins / 8, T], features)."""
+        """[B, N] -> (scores [B, T, bins / 8], features)."""
         power = powers(wave, self.n_fft, self.hop_samples, self.n_fft // 2 + 1)
         x = (torch.log(power + MAGNITUDE_FLOOR**2) / 6 + 2) * band_mask(bandwidth_hz, self.n_fft)
-        x = x.transpose(1, 2)
         features = []
         for layer in self.layers:
             x = functional.leaky_relu(layer(x), 0.1)
@@ -75,7 +75,7 @@ class SpectrogramDiscriminator(nn.Module):
 
 
 class Discriminators(nn.Module):
-    """Three of them, at three resolutions."""
+    """Three of them, at three resolutions, one in turn per step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,22 +83,19 @@ class Discriminators(nn.Module):
             [SpectrogramDiscriminator(n, hop) for n, hop in ((2048, 512), (1024, 256), (512, 128))]
         )
 
-    def judge(self, real: Tensor, made: Tensor, bandwidth_hz: Tensor) -> Tensor:
-        """Hinge loss of the discriminators."""
-        total = real.new_zeros(())
-        for member in self.members:
-            total = total + functional.relu(1 - member(real, bandwidth_hz)[0]).mean()
-            total = total + functional.relu(1 + member(made, bandwidth_hz)[0]).mean()
-        return total / len(self.members)
+    def judge(self, real: Tensor, made: Tensor, bandwidth_hz: Tensor, step: int) -> Tensor:
+        """Hinge loss of the discriminator whose turn it is."""
+        member = self.members[step % len(self.members)]
+        real_loss = functional.relu(1 - member(real, bandwidth_hz)[0]).mean()
+        return real_loss + functional.relu(1 + member(made, bandwidth_hz)[0]).mean()
 
-    def convince(self, real: Tensor, made: Tensor, bandwidth_hz: Tensor) -> tuple[Tensor, Tensor]:
+    def convince(self, real: Tensor, made: Tensor, bandwidth_hz: Tensor, step: int) -> tuple[Tensor, Tensor]:
         """Return (adversarial loss, feature matching loss) of the decoder."""
-        adversarial, matching = made.new_zeros(()), made.new_zeros(())
-        for member in self.members:
-            with torch.no_grad():
-                _, wanted = member(real, bandwidth_hz)
-            score, features = member(made, bandwidth_hz)
-            adversarial = adversarial - score.mean()
-            for have, want in zip(features, wanted, strict=True):
-                matching = matching + functional.l1_loss(have, want) / want.abs().mean().clamp(min=1e-4)
-        return adversarial / len(self.members), matching / (3 * len(self.members))
+        member = self.members[step % len(self.members)]
+        with torch.no_grad():
+            _, wanted = member(real, bandwidth_hz)
+        score, features = member(made, bandwidth_hz)
+        matching = made.new_zeros(())
+        for have, want in zip(features, wanted, strict=True):
+            matching = matching + functional.l1_loss(have, want) / want.abs().mean().clamp(min=1e-4)
+        return -score.mean(), matching / len(features)

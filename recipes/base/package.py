@@ -86,8 +86,13 @@ DEMO_VOICES = (
 def package_networks(cache: Path, content: str, decoder: str, folder: Path) -> None:
     """Write the averaged weights of two runs as one file in half precision."""
     networks = FastNetworks(FastShape())
-    networks.content.load_state_dict(_averaged(cache, f"content_{content}"))
-    voice = _averaged(cache, f"decoder_{decoder}")
+    saved = torch.load(cache / "runs" / f"decoder_{decoder}.pt", weights_only=True)
+    if "averaged_encoder" not in saved:  # the decoder was trained on the content of an encoder that stood still
+        saved |= {
+            "averaged_encoder": torch.load(cache / "runs" / f"content_{content}.pt", weights_only=True)["averaged"]
+        }
+    networks.content.load_state_dict(saved["averaged_encoder"])
+    voice = saved["averaged"]
     for part in ("speaker", "decoder"):
         state = {key.removeprefix(f"{part}."): value for key, value in voice.items() if key.startswith(f"{part}.")}
         getattr(networks, part).load_state_dict(state)
@@ -116,11 +121,6 @@ def package_voice(demo: DemoVoice, folder: Path) -> None:
     )
     FastVoice(card, base, heard.reference).save(folder / demo.name, force=True)
     print(f"{demo.name}: {heard.seconds:.0f} s, median {heard.median_f0_hz:.0f} Hz")
-
-
-def _averaged(cache: Path, run: str) -> dict[str, torch.Tensor]:
-    saved: dict[str, torch.Tensor] = torch.load(cache / "runs" / f"{run}.pt", weights_only=True)["averaged"]
-    return saved
 
 
 def _waves(speaker: str) -> Iterator[np.ndarray]:

@@ -8,6 +8,8 @@ Each item rebuilds a stretch of a recording from its content, pitch and loudness
 speaker. In some batches both are resampled by the same factor: a pseudo-speaker with other formants. With --converted,
 content often comes from a copy of the recording that an earlier decoder gave another voice (made by
 `recipes.base.convert_copies`), so that the decoder learns to take timbre from the reference alone.
+With --joint the content encoder learns too: it hears a perturbed copy (other formants, pitch and colour), so it can
+pass on to the decoder whatever helps except the voice; phone labels and its own earlier content keep it in place.
 Writes CACHE/runs/decoder_NAME.pt, resumable, and prints JSON lines.
 """
 
@@ -17,6 +19,7 @@ import argparse
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +28,7 @@ from torch.nn import functional
 
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
 from recipes.base.losses import Discriminators, spectral_loss
+from recipes.base.perturb import Perturbation
 from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_checkpoint
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
 from timbre.content.fast import FastContentEncoder
@@ -38,9 +42,11 @@ CONTEXT_FRAMES = 24
 JUDGED_FRAMES = 112
 CROP_FRAMES = CONTEXT_FRAMES + JUDGED_FRAMES + LOOKAHEAD_FRAMES
 REFERENCE_FRAMES = 320
+ENCODER_AHEAD_FRAMES = 8
+JOINT_RATE_SHARE = 0.3
 WARPED_SHARE = 0.3
 WARPS = (0.84, 0.875, 0.9, 1.1, 1.125, 1.16)
-CONVERTED_SHARE = 0.6
+CONVERTED_SHARE = 0.35
 
 
 class VoiceNetworks(nn.Module):
@@ -87,6 +93,13 @@ class DecoderTraining:
         saved = torch.load(cache / "runs" / f"content_{arguments.content}.pt", weights_only=True)
         self.encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
         self.encoder.load_state_dict(saved["averaged"])
+        self.joint = arguments.joint
+        self.perturbation, self.generator = Perturbation(), torch.Generator().manual_seed(arguments.seed)
+        self.phone_head = nn.Linear(ContentShape().content_channels, len(saved["heads"]["phone.bias"]))
+        self.phone_head.load_state_dict({key: saved["heads"][f"phone.{key}"] for key in ("weight", "bias")})
+        if self.joint:
+            self.recordings.phones = np.load(cache / "labels" / f"aligned_{arguments.labels}.npy")
+            self.encoder.train().requires_grad_(True)
         self.frontend = SpectralFrontend()
         self.synthesis = FastSynthesis(N_FFT, HOP_SAMPLES, SAMPLE_RATE_HZ)
         self.networks = VoiceNetworks()
@@ -98,13 +111,16 @@ class DecoderTraining:
             self.classes.data.copy_(start["classes"]["classes"])
         self.adversarial = arguments.adversarial
         self.rate = arguments.rate
-        self.optimizer = torch.optim.AdamW(
-            [*self.networks.parameters(), self.classes], self.rate, (0.8, 0.98), weight_decay=0.01, fused=True
-        )
+        groups: list[dict[str, Any]] = [{"params": [*self.networks.parameters(), self.classes], "share": 1.0}]
+        if self.joint:
+            learned = [*self.encoder.parameters(), *self.phone_head.parameters()]
+            groups.append({"params": learned, "share": JOINT_RATE_SHARE})
+        self.optimizer = torch.optim.AdamW(groups, self.rate, (0.8, 0.98), weight_decay=0.01, fused=True)
         self.judge_optimizer = torch.optim.AdamW(
             self.discriminators.parameters(), 1e-4, (0.5, 0.9), weight_decay=0.01, fused=True
         )
         self.averaged = Averaged(self.networks, 0.998)
+        self.averaged_encoder = Averaged(self.encoder, 0.998)
         self.rng = np.random.default_rng(arguments.seed)
         self.file_weights = self._file_weights()
         self.files_of = [np.flatnonzero(self.recordings.speaker_of == s) for s in range(self.recordings.n_speakers)]
@@ -125,7 +141,7 @@ class DecoderTraining:
             "discriminators": self.discriminators,
             "judge_optimizer": self.judge_optimizer,
             "averaged": self.averaged.module,
-        }
+        } | ({"encoder": self.encoder, "averaged_encoder": self.averaged_encoder.module} if self.joint else {})
 
     def references(self, files: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Choose first frames of reference stretches: other recordings of the speaker, or far away in the same one."""
@@ -142,7 +158,30 @@ class DecoderTraining:
                 chosen.append(min(max(after, 0), len(recordings.f0) - 380))
         return np.array(chosen)
 
-    def listen(self, starts: np.ndarray, n_frames: int, warp: float, converted: np.ndarray | None) -> Stretch:
+    def _learned_content(self, starts: np.ndarray, n_frames: int, warp: float, is_source: bool) -> Tensor:
+        """Return content [B, n_frames, C] of the learning encoder; a source is heard perturbed, a reference plain."""
+        n_heard = n_frames + ENCODER_AHEAD_FRAMES
+        wave = waves(self.recordings.wave_16k, starts, round(n_heard * warp), FRAME_16K)
+        power = self.frontend.power(stretch_time(wave, n_heard * FRAME_16K))
+        if is_source:
+            power = self.perturbation(torch.log(power + 1e-9), self.generator).exp()
+        with torch.set_grad_enabled(is_source), torch.autocast("cpu", torch.bfloat16):
+            content: Tensor = self.encoder(self.frontend.log_mel(power))
+        return content[:, :n_frames]
+
+    def _keep_in_place(self, content: Tensor, starts: np.ndarray) -> dict[str, Tensor]:
+        """Return the losses that keep a learning encoder near phones and near its earlier content."""
+        n_frames = content.shape[1]
+        phones = frames(self.recordings.phones, starts, n_frames).long()
+        phone = functional.cross_entropy(
+            self.phone_head(content).flatten(0, 1), phones.flatten(), label_smoothing=0.1, ignore_index=-100
+        )
+        earlier = frames(self.contents, starts, n_frames).float()
+        return {"phone": 0.1 * phone, "distance": 0.1 * functional.mse_loss(content, earlier)}
+
+    def listen(
+        self, starts: np.ndarray, n_frames: int, warp: float, converted: np.ndarray | None, *, is_source: bool
+    ) -> Stretch:
         """Hear stretches that begin at frames `starts` [B]; `converted` [B] says which take content from copies."""
         n_taken = round(n_frames * warp)
         wave = waves(self.recordings.wave_16k, starts, n_taken, FRAME_16K)
@@ -150,14 +189,17 @@ class DecoderTraining:
         power = self.frontend.power(wave)
         log_mel = self.frontend.log_mel(power)
         f0 = frames(self.recordings.f0, starts, n_taken)
-        if warp == 1:
+        if warp != 1:
+            nearest = (torch.arange(n_frames) * (n_taken / n_frames)).long()
+            f0 = f0[:, nearest] * warp
+        if self.joint:
+            content = self._learned_content(starts, n_frames, warp, is_source)
+        elif warp == 1:
             content = frames(self.contents, starts, n_frames)
             if converted is not None and self.converted is not None:
                 copies = frames(self.converted, starts, n_frames)
                 content = torch.where(torch.from_numpy(converted).view(-1, 1, 1), copies, content)
         else:
-            nearest = (torch.arange(n_frames) * (n_taken / n_frames)).long()
-            f0 = f0[:, nearest] * warp
             with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
                 content = self.encoder(log_mel)
         return Stretch(content.float(), f0, self.frontend.loudness(power), log_mel)
@@ -165,7 +207,7 @@ class DecoderTraining:
     def step(self, progress: float, step: int, meter: Meter) -> None:
         """Take one optimizer step (and one of the discriminators)."""
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * cosine_rate(progress, step)
+            group["lr"] = self.rate * group["share"] * cosine_rate(progress, step)
         recordings = self.recordings
         files = self.rng.choice(len(self.file_weights), BATCH, p=self.file_weights)
         warp = 1.0
@@ -173,8 +215,9 @@ class DecoderTraining:
             warp = float(self.rng.choice(WARPS))
         starts = recordings.crops(files, math.ceil(CROP_FRAMES * warp), self.rng)
         use_copies = self.rng.random(BATCH) < CONVERTED_SHARE if self.converted is not None else None
-        source = self.listen(starts, CROP_FRAMES, warp, use_copies)
-        reference = self.listen(self.references(files, starts), REFERENCE_FRAMES, warp, None)
+        source = self.listen(starts, CROP_FRAMES, warp, use_copies, is_source=True)
+        first = self.references(files, starts)
+        reference = self.listen(first, REFERENCE_FRAMES, warp, None, is_source=False)
         gain = torch.exp(torch.from_numpy(self.rng.uniform(-1.4, 0.9, (BATCH, 1))).float())
         n = CROP_FRAMES - LOOKAHEAD_FRAMES
         target = stretch_time(
@@ -194,21 +237,25 @@ class DecoderTraining:
         if warp == 1:
             logits = 14 * vector @ functional.normalize(self.classes, dim=-1).T
             losses["speaker"] = 0.05 * functional.cross_entropy(logits, torch.from_numpy(recordings.speaker_of[files]))
+            if self.joint:
+                losses |= self._keep_in_place(source.content, starts)
         if self.adversarial:
-            self._judge(target, made.detach(), bandwidth, meter)
+            self._judge(target, made.detach(), bandwidth, step, meter)
             with torch.autocast("cpu", torch.bfloat16):
-                adversarial, matching = self.discriminators.convince(target, made, bandwidth)
+                adversarial, matching = self.discriminators.convince(target, made, bandwidth, step)
             losses["adversarial"], losses["matching"] = 0.1 * adversarial, 0.2 * matching
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), 5.0)
         self.optimizer.step()
         self.averaged.update(self.networks, step)
+        if self.joint:
+            self.averaged_encoder.update(self.encoder, step)
         meter.add(**{name: loss.item() for name, loss in losses.items()})
 
-    def _judge(self, target: Tensor, made: Tensor, bandwidth_hz: Tensor, meter: Meter) -> None:
+    def _judge(self, target: Tensor, made: Tensor, bandwidth_hz: Tensor, step: int, meter: Meter) -> None:
         with torch.autocast("cpu", torch.bfloat16):
-            loss = self.discriminators.judge(target, made, bandwidth_hz)
+            loss = self.discriminators.judge(target, made, bandwidth_hz, step)
         self.judge_optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.judge_optimizer.step()
@@ -224,6 +271,8 @@ def main() -> None:
     parser.add_argument("--start", help="name of the decoder run to start from")
     parser.add_argument("--converted", help="name of the converted copies to take content from")
     parser.add_argument("--adversarial", action="store_true")
+    parser.add_argument("--joint", action="store_true", help="let the content encoder learn too")
+    parser.add_argument("--labels", default="second", help="name of the alignment to use with --joint")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--rate", type=float, default=1.2e-3)
     parser.add_argument("--seed", type=int, default=2)

@@ -1,6 +1,6 @@
 """Processor time and memory of a whole conversion.
 
-    python benchmarks/conversion.py [--voice ada] [--seconds 10 60 300]
+    python -m benchmarks.conversion [--voice ada] [--seconds 10 60 300]
 
 One thread, after loading. Two variants in the same run: chunks of 30 s (the default) and the whole sound as one chunk.
 The source is speech-like sound made here (a gliding voiced tone with pauses), so no recording is needed.
@@ -60,14 +60,22 @@ def main() -> None:
     if arguments.one:
         measure(arguments.voice, arguments.one[0], arguments.one[1], arguments.pitch)
         return
-    from conditions import conditions
+    from benchmarks.conditions import conditions
 
     print(conditions())
     print(f"{'length':>8}  {'variant':<16} {'CPU s per s':>12} {'memory above loaded':>20}")
     for seconds in arguments.seconds:
         spent = {}
         for name, chunk_s in VARIANTS:
-            command = [sys.executable, __file__, "--voice", arguments.voice, "--pitch", arguments.pitch]
+            command = [
+                sys.executable,
+                "-m",
+                "benchmarks.conversion",
+                "--voice",
+                arguments.voice,
+                "--pitch",
+                arguments.pitch,
+            ]
             answer = subprocess.run(
                 [*command, "--one", str(seconds), str(chunk_s)], capture_output=True, text=True, check=True
             ).stdout.split()

@@ -1,6 +1,6 @@
 """Time from the command to its result: help, import, and a cold conversion of ten seconds.
 
-    python benchmarks/startup.py [--voice ada] [--repeats 5]
+    python -m benchmarks.startup [--voice ada] [--repeats 5]
 
 Each line is the median of fresh processes; the bare interpreter stands beside them as the second variant.
 """
@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from conditions import conditions
-from conversion import speech_like
+
+from benchmarks.conditions import conditions
+from benchmarks.conversion import speech_like
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Time of one live step, and the algorithmic delay.
 
-    python benchmarks/streaming.py [--voice ada] [--block-ms 20]
+    python -m benchmarks.streaming [--voice ada] [--block-ms 20]
 
 One thread. Two variants in the same run: stateful steps (what ships), and the same blocks each converted with the
 context they need, from scratch, as programs without state must.
@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 import torch
-from conditions import conditions
-from conversion import speech_like
 
 import timbre
+from benchmarks.conditions import conditions
+from benchmarks.conversion import speech_like
 from timbre.audio.resample import resample
 from timbre.stream.engine import StreamConverter
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 FRAME_16K, FRAME_44K = 160, 441
+MARGIN_FRAMES = 16  # kept free at the end of the flat arrays for an encoder that looks ahead
 
 
 class Recordings:
@@ -39,7 +40,7 @@ class Recordings:
         """Choose a first frame [B] (in the flat arrays) in each file; a short file is padded by what follows it."""
         room = np.maximum(self.n_frames[files] - n_frames, 0)
         start = self.first_frame[files] + (rng.random(len(files)) * (room + 1)).astype(np.int64)
-        return np.minimum(start, len(self.f0) - n_frames)
+        return np.minimum(start, len(self.f0) - n_frames - MARGIN_FRAMES)
 
     def inside(self, files: np.ndarray, starts: np.ndarray, n_frames: int) -> Tensor:
         """Which frames of the crops belong to their own recording [B, n_frames] (bool)."""

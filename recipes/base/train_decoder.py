@@ -151,11 +151,11 @@ class DecoderTraining:
             others = others[others != file]
             if len(others):
                 weight = recordings.n_frames[others].astype(float)
-                chosen.append(recordings.crops(self.rng.choice(others, 1, p=weight / weight.sum()), 380, self.rng)[0])
+                chosen.append(recordings.crops(self.rng.choice(others, 1, p=weight / weight.sum()), 400, self.rng)[0])
             else:
                 first, last = recordings.first_frame[file], recordings.first_frame[file] + recordings.n_frames[file]
                 after = start + CROP_FRAMES if last - start - CROP_FRAMES > start - first else first
-                chosen.append(min(max(after, 0), len(recordings.f0) - 380))
+                chosen.append(min(max(after, 0), len(recordings.f0) - 400))
         return np.array(chosen)
 
     def _learned_content(self, starts: np.ndarray, n_frames: int, warp: float, is_source: bool) -> Tensor:

@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from recipes.base.corpus import FRAME_16K, Recordings, Synthetic, frames, waves
 from recipes.base.perturb import Perturbation
-from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_checkpoint
+from recipes.base.training import Averaged, Meter, cosine_rate, run
 from timbre.config.fast import ContentShape
 from timbre.content.fast import FastContentEncoder
 
@@ -175,17 +175,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    training, meter = ContentTraining(arguments), Meter()
     path = arguments.cache / "runs" / f"content_{arguments.name}.pt"
-    clock = resume(path, training.parts(), arguments.minutes)
-    while clock.progress < 1:
-        training.step(clock.progress, clock.step, meter)
-        clock.step += 1
-        if clock.step % 50 == 0:
-            print(meter.line(clock), flush=True)
-        if clock.step % 400 == 0:
-            save_checkpoint(path, training.parts(), clock)
-    save_checkpoint(path, training.parts(), clock)
+    run(ContentTraining(arguments), path, arguments.minutes, save_every_steps=400)
 
 
 if __name__ == "__main__":

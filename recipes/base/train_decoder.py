@@ -29,7 +29,7 @@ from torch.nn import functional
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
 from recipes.base.losses import Discriminators, spectral_loss
 from recipes.base.perturb import Perturbation
-from recipes.base.training import Averaged, Meter, cosine_rate, resume, save_checkpoint
+from recipes.base.training import Averaged, Meter, cosine_rate, run
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
 from timbre.content.fast import FastContentEncoder
 from timbre.dsp.frontend import SpectralFrontend
@@ -278,17 +278,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    training, meter = DecoderTraining(arguments), Meter()
     path = arguments.cache / "runs" / f"decoder_{arguments.name}.pt"
-    clock = resume(path, training.parts(), arguments.minutes)
-    while clock.progress < 1:
-        training.step(clock.progress, clock.step, meter)
-        clock.step += 1
-        if clock.step % 50 == 0:
-            print(meter.line(clock), flush=True)
-        if clock.step % 250 == 0:
-            save_checkpoint(path, training.parts(), clock)
-    save_checkpoint(path, training.parts(), clock)
+    run(DecoderTraining(arguments), path, arguments.minutes, save_every_steps=250)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -71,6 +71,31 @@ def resume(path: Path, parts: dict[str, Any], minutes: float) -> Clock:
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     return Clock(minutes, saved["clock"]["spent_s"], saved["clock"]["step"])
+
+
+class Training(Protocol):
+    """The live objects of a stage."""
+
+    def parts(self) -> dict[str, Any]:
+        """Return what a checkpoint holds."""
+        ...
+
+    def step(self, progress: float, step: int, meter: Meter) -> None:
+        """Take one optimizer step."""
+        ...
+
+
+def run(training: Training, path: Path, minutes: float, save_every_steps: int) -> None:
+    """Train until `minutes` of processor time are used up, from the checkpoint at `path` where there is one."""
+    meter, clock = Meter(), resume(path, training.parts(), minutes)
+    while clock.progress < 1:
+        training.step(clock.progress, clock.step, meter)
+        clock.step += 1
+        if clock.step % 50 == 0:
+            print(meter.line(clock), flush=True)
+        if clock.step % save_every_steps == 0:
+            save_checkpoint(path, training.parts(), clock)
+    save_checkpoint(path, training.parts(), clock)
 
 
 class Meter:

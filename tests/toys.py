@@ -63,8 +63,7 @@ def make_toy_voice() -> FastVoice:
         torch.randn(40, 5, generator=generator),
         150 + 50 * torch.rand(40, generator=generator),
         torch.randn(40, 80, generator=generator),
-        0.3 * torch.randn(80, generator=generator),
-        0.3 * torch.randn(80, generator=generator),
+        0.3 * torch.randn(40, 80, generator=generator),
     )
     card = VoiceCard(
         name="toy",

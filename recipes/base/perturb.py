@@ -36,8 +36,8 @@ def _warps(factors: Tensor, n_bins: int) -> Tensor:
 class Perturbation:
     """Random changes of a batch of log power spectra [B, T, 257] at 16 kHz, drawn from `generator`."""
 
-    def __init__(self, n_bins: int = 257) -> None:
-        self.n_bins = n_bins
+    def __init__(self, n_bins: int = 257, noise_share: float = 0.6, low_pass_share: float = 0.15) -> None:
+        self.n_bins, self.noise_share, self.low_pass_share = n_bins, noise_share, low_pass_share
         self.smooth = lifter(n_bins)
         self.rough = torch.eye(n_bins) - self.smooth
         mel = torch.log1p(torch.arange(n_bins) / (n_bins - 1) * 8000 / 700)
@@ -63,7 +63,7 @@ class Perturbation:
         loud = changed.mean(dim=2).amax(dim=1).view(-1, 1, 1)
         noise = loud - uniform(2.0, 9.0, 1, 1) + uniform(-2.5, 2.5, 1, 1) * (self.position - 0.5)
         noisy = torch.logaddexp(changed, noise + 0.8 * torch.randn(log_power.shape, generator=generator))
-        changed = torch.where(uniform(0, 1, 1, 1) < 0.6, noisy, changed)
+        changed = torch.where(uniform(0, 1, 1, 1) < self.noise_share, noisy, changed)
         edge = uniform(0.45, 0.95, 1, 1)
         cut = -10.0 * torch.sigmoid((torch.arange(self.n_bins) / self.n_bins - edge) * 60)
-        return torch.where(uniform(0, 1, 1, 1) < 0.15, changed + cut, changed)
+        return torch.where(uniform(0, 1, 1, 1) < self.low_pass_share, changed + cut, changed)

@@ -44,6 +44,7 @@ CROP_FRAMES = CONTEXT_FRAMES + JUDGED_FRAMES + LOOKAHEAD_FRAMES
 REFERENCE_FRAMES = 320
 ENCODER_AHEAD_FRAMES = 8
 JOINT_RATE_SHARE = 0.3
+JOINT_STRENGTH = 0.75
 WARPED_SHARE = 0.3
 WARPS = (0.84, 0.875, 0.9, 1.1, 1.125, 1.16)
 CONVERTED_SHARE = 0.35
@@ -94,7 +95,9 @@ class DecoderTraining:
         self.encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
         self.encoder.load_state_dict(saved["averaged"])
         self.joint = arguments.joint
-        self.perturbation, self.generator = Perturbation(), torch.Generator().manual_seed(arguments.seed)
+        # Mostly other formants and pitch: noise on the way in would only teach the decoder to blur.
+        self.perturbation = Perturbation(noise_share=0.1, low_pass_share=0.05)
+        self.generator = torch.Generator().manual_seed(arguments.seed)
         self.phone_head = nn.Linear(ContentShape().content_channels, len(saved["heads"]["phone.bias"]))
         self.phone_head.load_state_dict({key: saved["heads"][f"phone.{key}"] for key in ("weight", "bias")})
         if self.joint:
@@ -164,7 +167,7 @@ class DecoderTraining:
         wave = waves(self.recordings.wave_16k, starts, round(n_heard * warp), FRAME_16K)
         power = self.frontend.power(stretch_time(wave, n_heard * FRAME_16K))
         if is_source:
-            power = self.perturbation(torch.log(power + 1e-9), self.generator).exp()
+            power = self.perturbation(torch.log(power + 1e-9), self.generator, JOINT_STRENGTH).exp()
         with torch.set_grad_enabled(is_source), torch.autocast("cpu", torch.bfloat16):
             content: Tensor = self.encoder(self.frontend.log_mel(power))
         return content[:, :n_frames]

@@ -1,7 +1,8 @@
-"""Correct what the decoder systematically gets wrong about one voice.
+"""Correct what the decoder gets wrong about one voice.
 
-The decoder rebuilds the reference recordings in the reference's own voice; where the result is on average too weak or
-too strong in a frequency band, every later rendering is corrected by that much.
+When a voice is made, the decoder rebuilds the reference recordings in their own voice. What it then gets wrong, band by
+band, is kept for each frame of the reference; a later frame is corrected by the mean error of the reference frames with
+similar content.
 """
 
 from __future__ import annotations
@@ -19,26 +20,31 @@ from timbre.dsp.frontend import SAMPLE_RATE_HZ as ENCODER_RATE_HZ
 from timbre.dsp.sinc_resample import sinc_resample
 from timbre.models.fast.decoder import FilterSpectra
 
-MAX_CORRECTION = 1.2  # natural log of amplitude, about 10 dB
+MAX_ERROR = 3.0  # of one frame, natural log of amplitude
+MAX_CORRECTION = 1.5  # of a rendered frame, about 13 dB
 SMOOTHING_BANDS = 5
-MIN_FRAMES = 50
+SHARPNESS = 15.0  # of the look-up: how much a more similar frame counts
 
 
 @dataclass(frozen=True)
 class Equaliser:
-    """Corrections of the harmonic and the noise filter, natural log of amplitude, in 80 mel bands or in bins."""
+    """The reference's frames and what to correct at each, natural log of amplitude."""
 
-    harmonic: Tensor  # [80] or [bins]
-    noise: Tensor  # [80] or [bins]
+    directions: Tensor  # [M, C] unit vectors
+    corrections: Tensor  # [M, 80]
+    to_bins: Tensor  # [80, bins]
 
-    def in_bins(self, frontend: SpectralFrontend) -> Equaliser:
-        """Return the corrections of the mel bands drawn out to the bins of the filters."""
-        to_bins = bands_to_bins(frontend)
-        return Equaliser(self.harmonic @ to_bins, self.noise @ to_bins)
+    def apply(self, spectra: FilterSpectra, content: Tensor) -> FilterSpectra:
+        """Return the corrected filters [B, T, bins] of frames with `content` [B, T, C]; every frame for itself."""
+        similarity = functional.normalize(content, dim=-1) @ self.directions.T
+        bands = torch.softmax(SHARPNESS * similarity, dim=-1) @ self.corrections
+        correction = bands.clamp(-MAX_CORRECTION, MAX_CORRECTION) @ self.to_bins
+        return FilterSpectra(spectra.log_harmonic + correction, spectra.phase, spectra.log_noise + correction)
 
-    def apply(self, spectra: FilterSpectra) -> FilterSpectra:
-        """Return the corrected filters; this equaliser must be in bins."""
-        return FilterSpectra(spectra.log_harmonic + self.harmonic, spectra.phase, spectra.log_noise + self.noise)
+
+def make_equaliser(content: Tensor, corrections: Tensor, frontend: SpectralFrontend) -> Equaliser:
+    """Make the equaliser of a voice from its reference frames: content [M, C], corrections [M, 80]."""
+    return Equaliser(functional.normalize(content, dim=-1), corrections, bands_to_bins(frontend))
 
 
 def bands_to_bins(frontend: SpectralFrontend) -> Tensor:
@@ -57,26 +63,14 @@ def bands_to_bins(frontend: SpectralFrontend) -> Tensor:
     return matrix
 
 
-def measure_equaliser(frontend: SpectralFrontend, true_log_mel: Tensor, voiced: Tensor, rebuilt: Tensor) -> Equaliser:
-    """Compare recordings with what the decoder made of them.
+def measure_corrections(frontend: SpectralFrontend, true_log_mel: Tensor, rebuilt: Tensor) -> Tensor:
+    """Compare recordings with what the decoder made of them: [T, 80], smoothed over five bands.
 
-    `true_log_mel` [T, 80] and `voiced` [T] describe the recordings, `rebuilt` [T * 441] is the decoder's sound. Only
-    frames in the louder half count; a kind of frame (voiced, unvoiced) with fewer than 50 of them is not corrected.
+    `true_log_mel` [T, 80] describes the recordings, `rebuilt` [T * 441] is the decoder's sound.
     """
     narrow = sinc_resample(rebuilt.unsqueeze(0), SAMPLE_RATE_HZ, ENCODER_RATE_HZ)
     made_log_mel = frontend.log_mel(frontend.power(narrow))[0][: len(true_log_mel)]
-    true_log_mel, voiced = true_log_mel[: len(made_log_mel)], voiced[: len(made_log_mel)]
-    level = true_log_mel.mean(dim=-1)
-    loud = level >= level.median()
-    difference = 0.5 * (true_log_mel - made_log_mel)  # of log power, halved: of log amplitude
-    return Equaliser(_correction(difference[loud & voiced]), _correction(difference[loud & ~voiced]))
-
-
-def _correction(difference: Tensor) -> Tensor:
-    """Return the smooth, bounded mean of differences [n, 80] -> [80]."""
-    if len(difference) < MIN_FRAMES:
-        return difference.new_zeros(N_MELS)
-    mean = difference.clamp(-3, 3).mean(dim=0)
+    error = 0.5 * (true_log_mel - made_log_mel).clamp(-2 * MAX_ERROR, 2 * MAX_ERROR)  # log of power -> of amplitude
     half = SMOOTHING_BANDS // 2
-    padded = functional.pad(mean.view(1, 1, -1), (half, half), mode="replicate")
-    return functional.avg_pool1d(padded, SMOOTHING_BANDS, 1)[0, 0].clamp(-MAX_CORRECTION, MAX_CORRECTION)
+    padded = functional.pad(error.unsqueeze(1), (half, half), mode="replicate")
+    return functional.avg_pool1d(padded, SMOOTHING_BANDS, 1)[:, 0]

@@ -23,7 +23,7 @@ from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder, Timbre
 from timbre.voice.base import Base
 from timbre.voice.card import CARD_FILE, VoiceCard
-from timbre.voice.equaliser import Equaliser
+from timbre.voice.equaliser import make_equaliser
 from timbre.voice.render import FastRenderer
 
 REFERENCE_FILE = "reference.safetensors"
@@ -37,8 +37,7 @@ class Reference:
     content: Tensor  # [M, C]
     f0_hz: Tensor  # [M]
     relative_mel: Tensor  # [M, 80]
-    harmonic_correction: Tensor  # [80], see timbre.voice.equaliser
-    noise_correction: Tensor  # [80]
+    correction: Tensor  # [M, 80], see timbre.voice.equaliser
 
     def timbre(self, decoder: FastDecoder) -> Timbre:
         """Return the timbre as the decoder needs it."""
@@ -59,10 +58,10 @@ class FastVoice:
             )
         self.card, self.base, self.reference = card, base, reference
         self.extractor = FrameExtractor(base.networks.content)
-        bands = Equaliser(reference.harmonic_correction, reference.noise_correction)
+        frontend = base.networks.content.frontend
         with torch.inference_mode():
             self._timbre = reference.timbre(base.networks.decoder)
-            self._equaliser = bands.in_bins(base.networks.content.frontend)
+            self._equaliser = make_equaliser(reference.content, reference.correction, frontend)
 
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
         """Begin a rendering; `settings` gives retrieval ratio and seed."""
@@ -125,8 +124,7 @@ def _fault(reference: Reference, base: Base) -> str | None:
         "content": (n_frames, base.networks.content.bottleneck.out_features),
         "f0_hz": (n_frames,),
         "relative_mel": (n_frames, N_MELS),
-        "harmonic_correction": (N_MELS,),
-        "noise_correction": (N_MELS,),
+        "correction": (n_frames, N_MELS),
     }
     for name, shape in expected.items():
         tensor: Tensor = getattr(reference, name)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
@@ -16,7 +17,7 @@ from timbre.features.frames import Frames
 from timbre.pitch.contract import PitchTracker
 from timbre.speaker.fast import relative_log_mel
 from timbre.voice.base import Base
-from timbre.voice.equaliser import Equaliser, measure_equaliser
+from timbre.voice.equaliser import measure_corrections
 from timbre.voice.fast import Reference
 from timbre.voice.render import FastRenderer
 
@@ -26,7 +27,7 @@ SEGMENT_S = 6.0
 BANK_FRAMES = 1200
 QUIET_SHARE = 0.15
 N_VECTORS = 40
-EQUALISER_SEGMENTS = 5
+BANK_SEGMENTS = 15
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,9 @@ class _Segment:
 def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker) -> Heard:
     """Listen to mono 16 kHz recordings of one person and keep what a voice needs.
 
-    The speaker vector is the mean over stretches of six seconds; the bank holds the louder frames, evenly thinned out
-    to 1200. At most the first 30 minutes are heard. Raises VoiceError where less than one second of it is voiced.
+    The speaker vector is the mean over stretches of six seconds; the bank holds the louder frames of up to 15 of them,
+    evenly thinned out to 1200. At most the first 30 minutes are heard. Raises VoiceError where less than one second of
+    it is voiced.
     """
     segments: list[_Segment] = []
     n_left = MAX_REFERENCE_S * SAMPLE_RATE_HZ
@@ -68,7 +70,8 @@ def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker
         )
     f0_hz = torch.cat([segment.f0_hz for segment in segments])
     median_f0_hz = float(f0_hz[f0_hz > 0].median())
-    reference = _equalised(base, _gather(segments, f0_hz), segments)
+    with torch.inference_mode():
+        reference = _gather(base, _speaker(segments), segments[:: -(-len(segments) // BANK_SEGMENTS)])
     return Heard(reference, median_f0_hz, len(f0_hz) * HOP_SAMPLES / SAMPLE_RATE_HZ)
 
 
@@ -100,31 +103,26 @@ def _listen(base: Base, wave: NDArray[np.float32], tracker: PitchTracker) -> _Se
     )
 
 
-def _gather(segments: list[_Segment], f0_hz: Tensor) -> Reference:
-    """Join the stretches: the mean vector of the best voiced ones, and a bank of at most 1200 louder frames."""
+def _speaker(segments: list[_Segment]) -> Tensor:
+    """Return the mean vector [D] of the best voiced stretches."""
     best = sorted(segments, key=lambda segment: -int((segment.f0_hz > 0).sum()))[:N_VECTORS]
-    speaker = torch.nn.functional.normalize(torch.stack([segment.speaker for segment in best]).mean(dim=0), dim=-1)
+    return functional.normalize(torch.stack([segment.speaker for segment in best]).mean(dim=0), dim=-1)
+
+
+def _gather(base: Base, speaker: Tensor, segments: list[_Segment]) -> Reference:
+    """Join stretches to a bank of at most 1200 louder frames, with what the decoder gets wrong at each."""
     loudness = torch.cat([segment.loudness for segment in segments])
-    loud = torch.nonzero(loudness >= torch.quantile(loudness[: 10**7].float(), QUIET_SHARE)).squeeze(1)
+    loud = torch.nonzero(loudness >= torch.quantile(loudness, QUIET_SHARE)).squeeze(1)
     if len(loud) > BANK_FRAMES:
         loud = loud[torch.linspace(0, len(loud) - 1, BANK_FRAMES, device=loud.device).long()]
-    content = torch.cat([segment.content for segment in segments])[loud]
-    relative_mel = torch.cat([segment.relative_mel for segment in segments])[loud]
-    nothing = relative_mel.new_zeros(relative_mel.shape[1])
-    return Reference(speaker, content, f0_hz[loud], relative_mel, nothing, nothing)
-
-
-@torch.inference_mode()
-def _equalised(base: Base, reference: Reference, segments: list[_Segment]) -> Reference:
-    """Let the decoder rebuild up to 30 s of the recordings and keep the correction that they ask for."""
-    chosen = segments[:: -(-len(segments) // EQUALISER_SEGMENTS)]
-    content = torch.cat([segment.content for segment in chosen])
-    f0_hz = torch.cat([segment.f0_hz for segment in chosen])
-    loudness = torch.cat([segment.loudness for segment in chosen])
+    content, f0_hz, log_mel, relative_mel = (
+        torch.cat([getattr(segment, name) for segment in segments])
+        for name in ("content", "f0_hz", "log_mel", "relative_mel")
+    )
+    bank = Reference(speaker, content[loud], f0_hz[loud], relative_mel[loud], torch.zeros_like(relative_mel[loud]))
+    timbre = bank.timbre(base.networks.decoder)
+    renderer = FastRenderer(base.networks, timbre, None, bank.content, retrieval_ratio=0.0, seed=0)
     frames = Frames(content, f0_hz, f0_hz > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
-    none = Equaliser(f0_hz.new_zeros(()), f0_hz.new_zeros(()))
-    renderer = FastRenderer(base.networks, reference.timbre(base.networks.decoder), none, reference.content, 0.0, 0)
     rebuilt = renderer.push(frames, last=True)
-    log_mel = torch.cat([segment.log_mel for segment in chosen])
-    found = measure_equaliser(base.networks.content.frontend, log_mel, f0_hz > 0, rebuilt)
-    return replace(reference, harmonic_correction=found.harmonic, noise_correction=found.noise)
+    correction = measure_corrections(base.networks.content.frontend, log_mel, rebuilt)
+    return replace(bank, correction=correction[loud])

@@ -61,7 +61,7 @@ class FastRenderer:
         self,
         networks: FastNetworks,
         timbre: Timbre,
-        equaliser: Equaliser,
+        equaliser: Equaliser | None,
         bank_content: Tensor,
         retrieval_ratio: float,
         seed: int,
@@ -109,7 +109,8 @@ class FastRenderer:
         )
         noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
         new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
-        spectra = self.equaliser.apply(spectra)
+        if self.equaliser is not None:
+            spectra = self.equaliser.apply(spectra, content.unsqueeze(0))
         sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)
         self._n_rendered += n
         return sound[0]

@@ -40,16 +40,26 @@ STAGES = (
     Stage("relabel-second", "relabel", "--cache {cache} --name second --phones --clusters --contents"),
     Stage("content-third", "train_content", "--cache {cache} --name third --start second --minutes 20 --rate 1.5e-3"),
     Stage("relabel-third", "relabel", "--cache {cache} --name third --contents"),
-    Stage("decoder-warm", "train_decoder", "--cache {cache} --content second --name warm --minutes 25"),
+    Stage("decoder-warm", "train_decoder", "--cache {cache} --content second --name warm --minutes 11"),
     Stage("decoder-plain", "train_decoder", "--cache {cache} --content third --name plain --start warm --minutes 15"),
     Stage("copies", "convert_copies", "--cache {cache} --content third --decoder plain"),
     Stage(
         "decoder-final",
         "train_decoder",
         "--cache {cache} --content third --name final --start plain --converted plain --adversarial "
-        "--minutes 30 --rate 5e-4",
+        "--minutes 36 --rate 5e-4",
     ),
-    Stage("package", "package", "--cache {cache} --content third --decoder final"),
+    Stage(
+        "decoder-joint",
+        "train_decoder",
+        "--cache {cache} --content third --name joint --start plain --joint --adversarial --minutes 36 --rate 5e-4",
+    ),
+    Stage(
+        "decoder-shipped",
+        "average",
+        "--cache {cache} --content third --apart final --joint joint --share 0.15 --name shipped",
+    ),
+    Stage("package", "package", "--cache {cache} --content third --decoder shipped"),
 )
 
 

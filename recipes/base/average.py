@@ -1,6 +1,6 @@
 """Stage 9: the weights between two decoders that grew from the same one.
 
-    python -m recipes.base.average --cache CACHE --content third --apart final --joint joint --share 0.3 --name shipped
+    python -m recipes.base.average --cache CACHE --content third --apart final --joint joint --share 0.15 --name shipped
 
 The run --apart was trained with an encoder that stood still and on converted copies: more likeness. The run --joint
 taught the encoder too: more words, more of the source's voice. As both started from the same weights, the line between

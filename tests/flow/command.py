@@ -33,7 +33,7 @@ class Outcome:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-class Workplace:
+class WorkFolder:
     """A folder to work in, and the command."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.command import Workplace
+from tests.flow.command import WorkFolder
 
 
 @pytest.fixture
-def work(toy_assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Workplace:
+def work(toy_assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> WorkFolder:
     """An empty folder and the command line, with the toy voices `ada` and `björn`."""
-    return Workplace(tmp_path, capsys)
+    return WorkFolder(tmp_path, capsys)

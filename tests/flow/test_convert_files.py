@@ -12,12 +12,12 @@ import pytest
 import soundfile
 import torch
 
-from tests.flow.command import OUTPUT_RATE, Workplace
+from tests.flow.command import OUTPUT_RATE, WorkFolder
 from timbre import __version__
 from timbre.audio.reader import probe_audio, read_audio, read_tags
 
 
-def test_one_file_becomes_one_file_and_json_tells_all(work: Workplace) -> None:
+def test_one_file_becomes_one_file_and_json_tells_all(work: WorkFolder) -> None:
     source = work.sing("Ærø 歌 نشيد.wav")
     outcome = work.convert(source, "-o", work / "声.flac", "--json", "--pitch-shift", "2")
     assert (outcome.code, outcome.err) == (0, "")
@@ -30,13 +30,13 @@ def test_one_file_becomes_one_file_and_json_tells_all(work: Workplace) -> None:
     assert (info.format, info.sample_rate_hz, info.n_channels, info.n_samples) == ("flac", 44_100, 1, 11_025)
 
 
-def test_several_files_go_to_a_folder_that_is_made(work: Workplace) -> None:
+def test_several_files_go_to_a_folder_that_is_made(work: WorkFolder) -> None:
     outcome = work.convert(work.sing("a.wav"), work.sing("b.wav"), "-o", work / "new/out", voice="björn")
     assert outcome.code == 0 and outcome.out.count(" -> ") == 2
     assert sorted(os.listdir(work / "new/out")) == ["a_björn.wav", "b_björn.wav"]
 
 
-def test_folder_keeps_its_sub_folders(work: Workplace) -> None:
+def test_folder_keeps_its_sub_folders(work: WorkFolder) -> None:
     for name in ("in/a.wav", "in/दो/三/b.wav", "in/A.WAV"):
         work.sing(name)
     (work / "in/notes.txt").write_text("no sound")
@@ -48,14 +48,14 @@ def test_folder_keeps_its_sub_folders(work: Workplace) -> None:
     assert len(outcome.rows) == len(produced)
 
 
-def test_results_inside_the_source_folder_are_no_sources(work: Workplace) -> None:
+def test_results_inside_the_source_folder_are_no_sources(work: WorkFolder) -> None:
     work.sing("in/a.wav")
     for _ in range(2):
         assert work.convert(work / "in", "-o", work / "in/out", "--force").code == 0
     assert sorted(path.name for path in (work / "in").rglob("*.wav")) == ["a.wav", "a_ada.wav"]
 
 
-def test_folder_inside_the_output_folder(work: Workplace) -> None:
+def test_folder_inside_the_output_folder(work: WorkFolder) -> None:
     work.sing("songs/raw/a.wav")
     assert work.convert(work / "songs/raw", "-o", work / "songs").code == 0
     assert (work / "songs/a_ada.wav").is_file()
@@ -63,7 +63,7 @@ def test_folder_inside_the_output_folder(work: Workplace) -> None:
 
 @pytest.mark.parametrize("format", ["wav", "flac", "ogg", "mp3"])
 @pytest.mark.parametrize("by_suffix", [True, False])
-def test_every_format_says_what_it_is(work: Workplace, format: str, by_suffix: bool) -> None:
+def test_every_format_says_what_it_is(work: WorkFolder, format: str, by_suffix: bool) -> None:
     source = work.sing("song.wav", seconds=0.5)
     if by_suffix:
         outcome, result = work.convert(source, "-o", work / f"x.{format.upper()}"), work / f"x.{format.upper()}"
@@ -77,13 +77,13 @@ def test_every_format_says_what_it_is(work: Workplace, format: str, by_suffix: b
     assert tags["comment"] == f"voice converted by timbre {__version__} to the voice 'ada' (timbre-base)"
 
 
-def test_format_may_be_given_for_a_name_without_one(work: Workplace) -> None:
+def test_format_may_be_given_for_a_name_without_one(work: WorkFolder) -> None:
     (work / "out.bin").write_bytes(b"old")
     assert work.convert(work.sing("a.wav"), "-o", work / "out.bin", "--format", "flac", "--force").code == 0
     assert probe_audio(work / "out.bin").format == "flac"
 
 
-def test_existing_target_needs_force(work: Workplace) -> None:
+def test_existing_target_needs_force(work: WorkFolder) -> None:
     source = work.sing("a.wav")
     (work / "b.wav").write_bytes(b"old")
     work.refuses(source, "-o", work / "b.wav", says="exists; use --force")
@@ -91,7 +91,7 @@ def test_existing_target_needs_force(work: Workplace) -> None:
     assert probe_audio(work / "b.wav").n_samples == 11_025
 
 
-def test_threads_are_passed_on(work: Workplace) -> None:
+def test_threads_are_passed_on(work: WorkFolder) -> None:
     before = torch.get_num_threads()
     try:
         assert work.convert(work.sing("a.wav"), "-o", work / "b.wav", "--threads", "2").code == 0
@@ -100,7 +100,7 @@ def test_threads_are_passed_on(work: Workplace) -> None:
         torch.set_num_threads(before)
 
 
-def test_loud_peaks_are_limited_and_told(work: Workplace) -> None:
+def test_loud_peaks_are_limited_and_told(work: WorkFolder) -> None:
     sound, rate = soundfile.read(work.sing("a.wav", seconds=0.5))
     soundfile.write(work / "loud.wav", 40 * sound, rate, subtype="FLOAT")
     (row,) = work.convert(work / "loud.wav", "-o", work / "b.wav", "--json").rows
@@ -108,7 +108,7 @@ def test_loud_peaks_are_limited_and_told(work: Workplace) -> None:
     assert 0.98 < np.abs(read_audio(work / "b.wav").samples).max() < 0.99
 
 
-def test_truncated_sounds_are_converted_as_far_as_they_go_and_told(work: Workplace) -> None:
+def test_truncated_sounds_are_converted_as_far_as_they_go_and_told(work: WorkFolder) -> None:
     for name in ("a.wav", "a.mp3"):
         data = work.sing(name, seconds=1.0).read_bytes()
         (work / name).write_bytes(data[: len(data) // 2])
@@ -118,7 +118,7 @@ def test_truncated_sounds_are_converted_as_far_as_they_go_and_told(work: Workpla
 
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="names are always text there")
-def test_names_that_are_no_text_and_the_command_of_its_own(toy_assets: Path, work: Workplace) -> None:
+def test_names_that_are_no_text_and_the_command_of_its_own(toy_assets: Path, work: WorkFolder) -> None:
     work.sing("a.wav")
     odd = os.fsencode(work.folder) + b"/\xff\xfe.wav"
     os.rename(work / "a.wav", odd)
@@ -131,7 +131,7 @@ def test_names_that_are_no_text_and_the_command_of_its_own(toy_assets: Path, wor
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "opus", "mp3", "aiff"])
-def test_every_readable_format_gives_the_exact_length(work: Workplace, suffix: str) -> None:
+def test_every_readable_format_gives_the_exact_length(work: WorkFolder, suffix: str) -> None:
     rate, format = (48_000, {"format": "OGG", "subtype": "OPUS"}) if suffix == "opus" else (22_050, {})
     n_samples = probe_audio(work.sing(f"a.{suffix}", 0.31, rate, **format)).n_samples
     assert work.convert(work / f"a.{suffix}", "-o", work / "b.wav").code == 0

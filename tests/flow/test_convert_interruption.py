@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 import soundfile
 
-from tests.flow.command import Workplace, stops_writing
+from tests.flow.command import WorkFolder, stops_writing
 from timbre.cli.progress import ConversionBar
 from timbre.convert.files import Progress
 
@@ -23,7 +23,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Progress], b
 
 
 @pytest.mark.parametrize("moment", ["before the first chunk", "between chunks"])
-def test_interrupted(work: Workplace, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+def test_interrupted(work: WorkFolder, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     interrupt_at(monkeypatch, lambda progress: (progress.done_s > 0) == (moment == "between chunks"))
     source = work.sing("a.wav", seconds=2.5)
     before = work.tree()
@@ -33,7 +33,7 @@ def test_interrupted(work: Workplace, monkeypatch: pytest.MonkeyPatch, moment: s
 
 
 def test_interrupted_in_the_second_file_keeps_the_first_and_an_old_target(
-    work: Workplace, monkeypatch: pytest.MonkeyPatch
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_at(monkeypatch, lambda progress: progress.file_index == 1 and progress.done_s > 0)
     sources = [work.sing("a.wav"), work.sing("b.wav")]
@@ -47,7 +47,7 @@ def test_interrupted_in_the_second_file_keeps_the_first_and_an_old_target(
 
 
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_library_that_refuses_to_write(work: Workplace, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+def test_library_that_refuses_to_write(work: WorkFolder, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
     source = work.sing("a.wav", seconds=2.5)
     stops_writing(monkeypatch, lambda: soundfile.LibsndfileError(2))
     work.refuses(source, "-o", work / f"new/b.{suffix}", "--max-chunk-s", "1", says="check the space on the disk")
@@ -56,7 +56,7 @@ def test_library_that_refuses_to_write(work: Workplace, monkeypatch: pytest.Monk
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits of the system")
 @pytest.mark.parametrize("limit", [0, 30_000])
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3"])
-def test_disk_that_is_full(work: Workplace, suffix: str, limit: int) -> None:
+def test_disk_that_is_full(work: WorkFolder, suffix: str, limit: int) -> None:
     import resource
 
     source = work.sing("a.wav", seconds=6.0)
@@ -69,7 +69,7 @@ def test_disk_that_is_full(work: Workplace, suffix: str, limit: int) -> None:
     assert work.convert(source, "-o", work / f"new/b.{suffix}").code == 0
 
 
-def test_target_that_appears_meanwhile_is_kept(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_target_that_appears_meanwhile_is_kept(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     def move(_: ConversionBar, progress: Progress) -> None:
         if progress.done_s > 0:
             (work / "b.wav").write_bytes(b"another program's")
@@ -81,7 +81,7 @@ def test_target_that_appears_meanwhile_is_kept(work: Workplace, monkeypatch: pyt
     assert sorted(os.listdir(work.folder)) == ["a.wav", "b.wav"]
 
 
-def test_source_that_disappears_meanwhile(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_source_that_disappears_meanwhile(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     source = work.sing("a.wav")
     monkeypatch.setattr(ConversionBar, "move", lambda *_: source.unlink(missing_ok=True))
     outcome = work.convert(source, "-o", work / "new/b.wav")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.flow.command import Workplace
+from tests.flow.command import WorkFolder
 from timbre.config.convert import ConvertSettings
 
 
@@ -41,21 +41,23 @@ def no_ffmpeg(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", BAD_SOURCES)
-def test_bad_source(work: Workplace, kind: str) -> None:
+def test_bad_source(work: WorkFolder, kind: str) -> None:
     make, sentence = BAD_SOURCES[kind]
     make(work / "bad.wav")
     work.refuses(work / "bad.wav", "-o", work / "new/out.wav", says=sentence)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in BAD_SOURCES if kind not in ("NaN", "huge")])
-def test_all_sources_are_looked_at_before_any_work(work: Workplace, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_sources_are_looked_at_before_any_work(
+    work: WorkFolder, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     make, sentence = BAD_SOURCES[kind]
     make(work / "c.wav")
     monkeypatch.setattr("timbre.voice.catalog.load_voice", lambda *_, **__: pytest.fail("a voice was loaded"))
     work.refuses(work.sing("a.wav"), work.sing("b.wav"), work / "c.wav", "-o", work / "out", says=sentence)
 
 
-def test_fault_deep_in_the_third_file_keeps_the_finished_ones(work: Workplace) -> None:
+def test_fault_deep_in_the_third_file_keeps_the_finished_ones(work: WorkFolder) -> None:
     _nan(work / "c.wav")
     outcome = work.convert(work.sing("a.wav"), work.sing("b.wav"), work / "c.wav", "-o", work / "out")
     assert outcome.code == 2 and "c.wav holds NaN" in outcome.err
@@ -64,7 +66,7 @@ def test_fault_deep_in_the_third_file_keeps_the_finished_ones(work: Workplace) -
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_pipe_is_refused_and_not_waited_for(work: Workplace) -> None:
+def test_pipe_is_refused_and_not_waited_for(work: WorkFolder) -> None:
     os.mkfifo(work / "pipe.wav")
     outcome = work.convert(work / "pipe.wav", "-o", work / "b.wav")
     assert outcome.code == 2 and "cannot be read more than once" in outcome.err
@@ -94,7 +96,7 @@ def test_pipe_is_refused_and_not_waited_for(work: Workplace) -> None:
     ],
 )
 def test_output_that_cannot_be(
-    work: Workplace, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
 ) -> None:
     for name in ("a.wav", "b.wav", "a_ada.wav", "in/a.wav", "done/a_ada.wav"):
         work.sing(name)
@@ -105,7 +107,7 @@ def test_output_that_cannot_be(
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs file permissions")
-def test_folder_without_permission(work: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_without_permission(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     source = work.sing("a.wav")
     (work / "locked").mkdir(mode=0o500)
     if os.geteuid() == 0:  # may write everywhere
@@ -131,7 +133,7 @@ def _wrong_values() -> list[tuple[str, str, str]]:
 
 
 @pytest.mark.parametrize(("option", "value", "sentence"), _wrong_values())
-def test_setting_out_of_range_or_of_another_type(work: Workplace, option: str, value: str, sentence: str) -> None:
+def test_setting_out_of_range_or_of_another_type(work: WorkFolder, option: str, value: str, sentence: str) -> None:
     outcome = work.run("convert", "a.wav", "-o", "b.wav", "--voice", "ada", f"{option}={value}")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(f"timbre: {sentence}") and outcome.err.count("\n") == 1
@@ -154,5 +156,5 @@ def test_every_setting_was_tried() -> None:
         (["--keep-silence=maybe"], "keep-silence"),
     ],
 )
-def test_part_that_is_not_there(work: Workplace, words: list[str], sentence: str) -> None:
+def test_part_that_is_not_there(work: WorkFolder, words: list[str], sentence: str) -> None:
     work.refuses(work.sing("a.wav"), "-o", work / "b.wav", *words, says=sentence)

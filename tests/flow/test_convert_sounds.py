@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.flow.command import OUTPUT_RATE, Workplace
+from tests.flow.command import OUTPUT_RATE, WorkFolder
 from tests.toys import glide, make_toy_voice
 from timbre.audio.limiter import CEILING_DB
 from timbre.audio.reader import probe_audio, read_audio
@@ -34,7 +34,7 @@ def check_clean(result: NDArray[np.float32], n_samples: int, rate: int) -> None:
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 48_000, 96_000])
 @pytest.mark.parametrize("n_channels", [1, 2, 6])
-def test_rates_and_channels(work: Workplace, rate: int, n_channels: int) -> None:
+def test_rates_and_channels(work: WorkFolder, rate: int, n_channels: int) -> None:
     wave = glide(0.23, rate)
     soundfile.write(work / "a.wav", np.stack([wave] * n_channels, axis=1), rate)
     assert work.convert(work / "a.wav", "-o", work / "b.wav").code == 0
@@ -43,7 +43,7 @@ def test_rates_and_channels(work: Workplace, rate: int, n_channels: int) -> None
 
 
 @pytest.mark.parametrize("encoding", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW"])
-def test_widths(work: Workplace, encoding: str) -> None:
+def test_widths(work: WorkFolder, encoding: str) -> None:
     source = work.sing("a.wav", subtype=encoding)
     assert work.convert(source, "-o", work / "b.wav").code == 0
     assert np.abs(read_audio(work / "b.wav").samples).max() > 0.01

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.flow.command import Workplace
+from tests.flow.command import WorkFolder
 from timbre.audio.reader import probe_audio, read_tags
 from timbre.errors import OutputError
 from timbre.voice.card import safe_name
@@ -22,7 +22,7 @@ from timbre.voice.fast import FastVoice
 
 
 @pytest.fixture
-def copy(work: Workplace, toy_assets: Path) -> Path:
+def copy(work: WorkFolder, toy_assets: Path) -> Path:
     """A copy of the voice `ada` beside the sounds, for tests to damage."""
     return Path(shutil.copytree(toy_assets / "voices/ada", work / "shelf/own"))
 
@@ -71,14 +71,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
-def test_damaged_voice(work: Workplace, copy: Path, kind: str) -> None:
+def test_damaged_voice(work: WorkFolder, copy: Path, kind: str) -> None:
     damage, sentence = DAMAGES[kind]
     damage(copy)
     work.refuses(work.sing("a.wav"), "-o", work / "out", voice=str(copy), says=sentence)
 
 
 def test_voice_by_folder_and_by_name_of_an_own_folder(
-    work: Workplace, copy: Path, monkeypatch: pytest.MonkeyPatch
+    work: WorkFolder, copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_card(copy, name="nora")
     source = work.sing("a.wav")
@@ -89,7 +89,7 @@ def test_voice_by_folder_and_by_name_of_an_own_folder(
 
 
 def test_damaged_neighbour_is_told_and_keeps_nobody_from_work(
-    work: Workplace, copy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    work: WorkFolder, copy: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TIMBRE_VOICES", str(work / "shelf"))
     cut_in_half(copy / "voice.json")
@@ -99,12 +99,12 @@ def test_damaged_neighbour_is_told_and_keeps_nobody_from_work(
     assert "cannot be read" in caplog.text
 
 
-def test_unknown_voice_is_met_with_the_nearest_name(work: Workplace) -> None:
+def test_unknown_voice_is_met_with_the_nearest_name(work: WorkFolder) -> None:
     work.refuses(work.sing("a.wav"), "-o", work / "b.wav", voice="adda", says="did you mean 'ada'?")
     work.refuses(work / "a.wav", "-o", work / "b.wav", voice="xyzzy", says="known are: ada, björn")
 
 
-def test_base_that_is_missing_or_damaged(work: Workplace, toy_assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_base_that_is_missing_or_damaged(work: WorkFolder, toy_assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assets = Path(shutil.copytree(toy_assets, work / "assets"))
     monkeypatch.setattr("timbre.voice.shelf.ASSETS", assets)
     source = work.sing("a.wav")
@@ -116,7 +116,7 @@ def test_base_that_is_missing_or_damaged(work: Workplace, toy_assets: Path, monk
     work.refuses(source, "-o", work / "b.wav", says="holds no weights.safetensors")
 
 
-def test_like_several_recordings_and_folders(work: Workplace) -> None:
+def test_like_several_recordings_and_folders(work: WorkFolder) -> None:
     source = work.sing("a.wav")
     for name in ("refs/x.wav", "refs/deep/y.flac", "ज़ोया.ogg"):
         work.sing(name, seconds=1.2, rate=22_050)
@@ -127,7 +127,7 @@ def test_like_several_recordings_and_folders(work: Workplace) -> None:
     assert "to the voice 'ज़ोया'" in read_tags(result)["comment"]
 
 
-def test_like_a_long_name_with_signs_that_some_systems_refuse(work: Workplace) -> None:
+def test_like_a_long_name_with_signs_that_some_systems_refuse(work: WorkFolder) -> None:
     source, name = work.sing("a.wav"), 'what? "x"*' + 100 * "é"
     assert work.convert(source, "--like", work.sing(f"{name}.wav", 1.5), "-o", work / "out", voice=None).code == 0
     (result,) = (work / "out").iterdir()
@@ -150,7 +150,7 @@ def _silence(path: Path) -> None:
     ],
 )
 def test_unfit_reference(
-    work: Workplace, monkeypatch: pytest.MonkeyPatch, make: Callable[[Workplace], object], sentence: str
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch, make: Callable[[WorkFolder], object], sentence: str
 ) -> None:
     monkeypatch.setenv("PATH", "")  # no ffmpeg
     make(work)
@@ -159,7 +159,7 @@ def test_unfit_reference(
 
 
 def test_third_reference_is_looked_at_before_the_first_is_heard(
-    work: Workplace, monkeypatch: pytest.MonkeyPatch
+    work: WorkFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("timbre.voice.catalog.hear", lambda *_: pytest.fail("a reference was heard"))
     references = [work.sing("x.wav", 1.5), work.sing("y.wav", 1.5), work / "absent.wav"]
@@ -167,7 +167,7 @@ def test_third_reference_is_looked_at_before_the_first_is_heard(
     work.refuses(source, "--like", *references, "-o", work / "b.wav", voice=None, says="absent.wav does not exist")
 
 
-def test_one_way_of_naming_the_voice_is_needed(work: Workplace) -> None:
+def test_one_way_of_naming_the_voice_is_needed(work: WorkFolder) -> None:
     source = work.sing("a.wav")
     work.refuses(source, "-o", work / "b.wav", voice=None, says="no target voice was given")
     work.refuses(source, "-o", work / "b.wav", "--like", source, says="--voice and --like were both given")

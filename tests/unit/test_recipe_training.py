@@ -1,0 +1,91 @@
+"""The pieces of the base's training that can be wrong without a crash."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from recipes.base.average import between
+from recipes.base.losses import Discriminators, band_mask, powers, spectral_loss
+from recipes.base.perturb import Perturbation, lifter
+from recipes.base.train_decoder import stretch_time
+from recipes.base.training import Averaged, cosine_rate
+
+
+def test_lifter_keeps_smooth_spectra_and_removes_fine_structure() -> None:
+    smooth = lifter(257)
+    angle = math.pi * torch.arange(257) / 256
+    slow, fast = torch.cos(5 * angle), torch.cos(120 * angle)
+    torch.testing.assert_close(slow @ smooth, slow, atol=1e-4, rtol=0)
+    assert (fast @ smooth).abs().max() < 1e-3
+
+
+def test_perturbation_moves_formants_but_not_time() -> None:
+    bump = torch.zeros(1, 4, 257)
+    bump[:, 2:, 80:90] = 8.0  # a formant that begins in the third frame
+    changed = Perturbation(noise_share=0.0, low_pass_share=0.0)(bump, torch.Generator().manual_seed(3))
+    rise = changed[0, 3] - changed[0, 0]
+    assert rise.argmax() != 85 and 60 < rise.argmax() < 115
+    torch.testing.assert_close(changed[0, 2], changed[0, 3])
+    torch.testing.assert_close(changed[0, 0], changed[0, 1])
+
+
+def test_full_scale_sine_has_the_stated_power() -> None:
+    wave = torch.sin(2 * math.pi * 64 / 1024 * torch.arange(8192)).unsqueeze(0)
+    assert powers(wave, 1024, 256, 513)[0, :, 64].mean().item() == pytest.approx(1.0, rel=0.01)
+
+
+def test_spectral_loss_is_zero_only_for_the_same_sound_below_the_bandwidth() -> None:
+    generator = torch.Generator().manual_seed(0)
+    wave = 0.1 * torch.randn(2, 12_000, generator=generator)
+    bandwidth = torch.tensor([6000.0, 8000.0])
+    time_s = torch.arange(12_000) / 44_100
+    above = wave + 0.05 * torch.sin(2 * math.pi * 15_000 * time_s)
+    below = wave + 0.05 * torch.sin(2 * math.pi * 1_000 * time_s)
+    for step in range(4):
+        assert spectral_loss(wave, wave, bandwidth, step).item() < 1e-3
+        assert spectral_loss(above, wave, bandwidth, step).item() < 0.02
+        assert spectral_loss(below, wave, bandwidth, step).item() > 0.02
+
+
+def test_band_mask_ends_at_nine_tenths_of_the_bandwidth() -> None:
+    mask = band_mask(torch.tensor([8000.0]), 2048)
+    assert int(mask.sum()) == math.ceil(0.9 * 8000 / (44_100 / 2048))
+
+
+def test_discriminators_take_turns() -> None:
+    judges = Discriminators()
+    real, made = torch.randn(1, 8000), torch.randn(1, 8000)
+    judges.judge(real, made, torch.tensor([20_000.0]), step=1).backward()
+    touched = [any(p.grad is not None for p in member.parameters()) for member in judges.members]
+    assert touched == [False, True, False]
+
+
+def test_stretched_time_moves_the_pitch() -> None:
+    time = torch.arange(8820) / 44_100
+    stretched = stretch_time(torch.sin(2 * math.pi * 400 * time).unsqueeze(0), 4410)
+    spectrum = torch.fft.rfft(stretched[0, 400:4000] * torch.hann_window(3600)).abs()
+    assert spectrum.argmax().item() * 44_100 / 3600 == pytest.approx(800, abs=13)
+
+
+def test_rate_warms_up_and_falls_to_its_floor() -> None:
+    assert cosine_rate(0.0, 0) == pytest.approx(1 / 200)
+    assert cosine_rate(0.0, 1000) == pytest.approx(1.0)
+    assert cosine_rate(1.0, 1000) == pytest.approx(0.02)
+
+
+def test_averaged_weights_follow_slowly() -> None:
+    module = torch.nn.Linear(2, 2)
+    averaged = Averaged(module, decay=0.9)
+    before = averaged.module.weight.clone()
+    with torch.no_grad():
+        module.weight.add_(1.0)
+    averaged.update(module, step=1000)
+    torch.testing.assert_close(averaged.module.weight, before + 0.1)
+
+
+def test_between_is_a_straight_line() -> None:
+    mixed = between({"a": torch.zeros(2)}, {"a": torch.ones(2)}, 0.25)
+    torch.testing.assert_close(mixed["a"], torch.full((2,), 0.25))

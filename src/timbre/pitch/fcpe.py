@@ -12,54 +12,28 @@ from torch import Tensor
 from torch.nn import functional
 
 from timbre.dsp.mel import mel_filter_bank
-from timbre.dsp.sinc_resample import sinc_resample
 from timbre.dsp.stft import reflect_pad, stft_magnitude_blocks
 from timbre.errors import WeightsError
-from timbre.pitch.contract import PitchTrack
 from timbre.pitch.fcpe_network import FcpeNetwork, build_fcpe
-from timbre.pitch.frame_grid import check_wave, frame_count, track_of, unvoiced_track
-from timbre.pitch.gaps import nearest_stretch
 from timbre.pitch.salience import local_average_hz
+from timbre.pitch.salience_tracker import HOP_SAMPLES, SAMPLE_RATE_HZ, SalienceTracker
 from timbre.weights.locate import packaged_asset
 from timbre.weights.restricted import read_checkpoint
 
-SAMPLE_RATE_HZ = 16_000
-HOP_SAMPLES = 160
 _N_FFT = 1024
 _N_MELS = 128
 _MEL_FLOOR = 1e-5
 _POWER_FLOOR = 1e-9
-_ZERO_CROSSINGS = 128
 _MEL_FACTS = (SAMPLE_RATE_HZ, _N_MELS, _N_FFT, _N_FFT, HOP_SAMPLES, 0, 8000)
 _MEL_KEYS = (("sr", "sampling_rate"), "num_mels", "n_fft", "win_size", "hop_size", "fmin", "fmax")
 
 
-class FcpeTracker:
+class FcpeTracker(SalienceTracker[FcpeNetwork]):
     """Follows pitch by FCPE's network; robust to noise and quick for a network, its range is 33 to 1975 Hz."""
 
-    def __init__(self, network: FcpeNetwork, voiced_threshold: float, device: str = "cpu") -> None:
-        self._network = network.to(device)
-        self._threshold = voiced_threshold
-        self._device = device
-
-    def track(
-        self, wave: NDArray[np.float32], sample_rate_hz: int, hop_samples: int, n_frames: int | None = None
-    ) -> PitchTrack:
-        """See `PitchTracker.track`."""
-        check_wave(wave)
-        count = frame_count(len(wave), sample_rate_hz, hop_samples, n_frames)
-        if count == 0 or not wave.any():
-            return unvoiced_track(count, hop_samples, sample_rate_hz)
-        samples = torch.from_numpy(wave.astype(np.float32)).to(self._device)
-        wave16 = sinc_resample(samples, sample_rate_hz, SAMPLE_RATE_HZ, _ZERO_CROSSINGS)
-        f0 = self.decode(self.salience(fcpe_log_mel(wave16, len(wave))))
-        return track_of(nearest_stretch(f0, count), hop_samples, sample_rate_hz)
-
-    @torch.inference_mode()
-    def salience(self, log_mel: Tensor) -> NDArray[np.float32]:
-        """Return the network's output for a mel spectrogram [T, 128]: [T, 360], within 0..1."""
-        salience: NDArray[np.float32] = self._network(log_mel[None])[0].cpu().numpy()
-        return salience
+    def log_mel(self, wave16: Tensor, n_samples_given: int) -> Tensor:
+        """Return [T, 128]; see `fcpe_log_mel`."""
+        return fcpe_log_mel(wave16, n_samples_given)
 
     def decode(self, salience: NDArray[np.float32]) -> NDArray[np.float32]:
         """Salience [T, 360] -> f0 [T] in Hz each 10 ms, 0 where unvoiced."""

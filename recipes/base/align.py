@@ -78,16 +78,17 @@ def align_corpus(
     `log_posterior_function` gives [T, C] for a path of `transcripts`. A recording is left out where the agreement is
     not above `keep_agreement`, or where the transcript does not fit into its length.
     """
-    aligned = _alignments(log_posterior_function, transcripts, log_prior, prior_weight)
+    aligned = alignments(log_posterior_function, transcripts, log_prior, prior_weight)
     return {path: alignment.classes for path, alignment in aligned if alignment.agreement > keep_agreement}
 
 
-def _alignments(
+def alignments(
     log_posterior_function: Callable[[str], FloatArray],
     transcripts: Mapping[str, Sequence[Sequence[int]]],
     log_prior: FloatArray | None,
-    prior_weight: float,
+    prior_weight: float = PRIOR_WEIGHT,
 ) -> Iterator[tuple[str, Alignment]]:
+    """Yield path and alignment of each recording whose transcript fits into its length, in the order given."""
     for path, words in transcripts.items():
         log_posteriors = log_posterior_function(path)
         if fits(words, len(log_posteriors)):

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from recipes.base.corpus import FRAME_16K, Recordings, waves
 from recipes.base.train_decoder import VoiceNetworks
-from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape
-from timbre.content.fast import FastContentEncoder
+from recipes.base.training import load_encoder
+from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as ENCODER_RATE_HZ
 from timbre.models.fast.decoder import Timbre
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
@@ -36,10 +36,7 @@ class Copier:
     def __init__(self, cache: Path, content: str, decoder: str) -> None:
         self.recordings = Recordings(cache)
         self.contents = np.load(cache / "runs" / f"contents_{content}.npy", mmap_mode="r")
-        self.encoder = FastContentEncoder(**vars(ContentShape())).eval()
-        self.encoder.load_state_dict(
-            torch.load(cache / "runs" / f"content_{content}.pt", weights_only=True)["averaged"]
-        )
+        self.encoder, _ = load_encoder(cache, content)
         self.networks = VoiceNetworks().eval()
         self.networks.load_state_dict(
             torch.load(cache / "runs" / f"decoder_{decoder}.pt", weights_only=True)["averaged"]

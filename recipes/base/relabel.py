@@ -20,19 +20,17 @@ from torch import Tensor
 
 from recipes.base.corpus import FRAME_16K, Recordings, waves
 from recipes.base.train_content import N_CLUSTERS
+from recipes.base.training import load_encoder
 from recipes.base.transcripts import align_recordings
 from timbre.config.fast import ContentShape
-from timbre.content.fast import FastContentEncoder
 
 
 class Listener:
     """A trained encoder over whole recordings."""
 
     def __init__(self, cache: Path, name: str) -> None:
-        saved = torch.load(cache / "runs" / f"content_{name}.pt", weights_only=True)
         self.recordings = Recordings(cache)
-        self.encoder = FastContentEncoder(**vars(ContentShape())).eval()
-        self.encoder.load_state_dict(saved["averaged"])
+        self.encoder, saved = load_encoder(cache, name)
         self.phone_weight = saved["heads"]["phone.weight"]
         self.phone_bias = saved["heads"]["phone.bias"]
 

@@ -29,9 +29,8 @@ from torch.nn import functional
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
 from recipes.base.losses import Discriminators, spectral_loss
 from recipes.base.perturb import Perturbation
-from recipes.base.training import Averaged, Meter, cosine_rate, run
+from recipes.base.training import Averaged, Meter, cosine_rate, load_encoder, run
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
-from timbre.content.fast import FastContentEncoder
 from timbre.dsp.frontend import SpectralFrontend
 from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
@@ -91,9 +90,7 @@ class DecoderTraining:
         self.converted = None
         if arguments.converted:
             self.converted = np.load(cache / "runs" / f"converted_{arguments.converted}.npy", mmap_mode="r")
-        saved = torch.load(cache / "runs" / f"content_{arguments.content}.pt", weights_only=True)
-        self.encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
-        self.encoder.load_state_dict(saved["averaged"])
+        self.encoder, saved = load_encoder(cache, arguments.content)
         self.joint = arguments.joint
         # Mostly other formants and pitch: noise on the way in would only teach the decoder to blur.
         self.perturbation = Perturbation(noise_share=0.1, low_pass_share=0.05)

@@ -14,6 +14,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from timbre.config.fast import ContentShape
+from timbre.content.fast import FastContentEncoder
+
 
 def cosine_rate(progress: float, step: int, warmup_steps: int = 200, floor: float = 0.02) -> float:
     """Factor of the learning rate: linear warm-up by steps, then cosine to `floor` over `progress` 0..1."""
@@ -71,6 +74,14 @@ def resume(path: Path, parts: dict[str, Any], minutes: float) -> Clock:
     for name, part in parts.items():
         part.load_state_dict(saved[name])
     return Clock(minutes, saved["clock"]["spent_s"], saved["clock"]["step"])
+
+
+def load_encoder(cache: Path, name: str) -> tuple[FastContentEncoder, dict[str, Any]]:
+    """Return the averaged encoder of the content run `name`, for use, and all that its checkpoint holds."""
+    saved: dict[str, Any] = torch.load(cache / "runs" / f"content_{name}.pt", weights_only=True)
+    encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
+    encoder.load_state_dict(saved["averaged"])
+    return encoder, saved
 
 
 class Training(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from recipes.base.align import KEEP_AGREEMENT, align, fits
+from recipes.base.align import KEEP_AGREEMENT, alignments
 from recipes.base.synthetic_speech import IGNORED
 
 
@@ -49,23 +49,24 @@ def align_recordings(
     recordings, prior = listener.recordings, log_prior(labels)
     classes = np.full(int(recordings.n_frames.sum()), IGNORED, dtype=np.int16)
     summary: dict[str, dict[str, float]] = {}
-    for file, entry in enumerate(recordings.index):
-        words = transcripts.get(entry["path"])
-        if not words:
-            continue
-        row = summary.setdefault(entry["source"], {"tried": 0, "kept": 0, "hours": 0.0, "agreement": 0.0})
+    files = {entry["path"]: file for file, entry in enumerate(recordings.index) if transcripts.get(entry["path"])}
+    for file in files.values():
+        source = recordings.index[file]["source"]
+        row = summary.setdefault(source, {"tried": 0, "kept": 0, "hours": 0.0, "agreement": 0.0})
         row["tried"] += 1
-        n_frames = int(recordings.n_frames[file])
-        posteriors = listener.log_posteriors(file)[:n_frames]
-        if not fits(words, len(posteriors)):
-            continue
-        found = align(posteriors, words, prior)
+
+    def log_posteriors(path: str) -> np.ndarray:
+        return listener.log_posteriors(files[path])[: int(recordings.n_frames[files[path]])]
+
+    for path, found in alignments(log_posteriors, {path: transcripts[path] for path in files}, prior):
+        file, n_frames = files[path], len(found.classes)
+        row = summary[recordings.index[file]["source"]]
         row["agreement"] += found.agreement
         if found.agreement > keep_agreement:
             first = int(recordings.first_frame[file])
-            classes[first : first + len(posteriors)] = found.classes
+            classes[first : first + n_frames] = found.classes
             row["kept"] += 1
-            row["hours"] += len(posteriors) / 360_000
+            row["hours"] += n_frames / 360_000
     for row in summary.values():
         row["agreement"] /= row["tried"]
     return classes, summary

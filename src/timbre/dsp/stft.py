@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from timbre.errors import AudioError
 
@@ -27,13 +28,18 @@ def reflect_pad(wave: Tensor, left: int, right: int) -> Tensor:
     return torch.cat((head, wave, tail), dim=-1)
 
 
-def stft_magnitude_blocks(padded: Tensor, n_fft: int, hop_samples: int) -> Iterator[Tensor]:
+def stft_magnitude_blocks(
+    padded: Tensor, n_fft: int, hop_samples: int, window_samples: int | None = None
+) -> Iterator[Tensor]:
     """Yield blocks [B, n_fft // 2 + 1, frames] of the magnitude spectra of `padded` [B, N].
 
-    Frame t covers the samples t * hop_samples ... + n_fft under a periodic Hann window; there are
-    (N - n_fft) // hop_samples + 1 frames in all and the caller pads.
+    Frame t covers the samples t * hop_samples ... + n_fft under a periodic Hann window, which may be shorter than
+    they and then stands in their middle; there are (N - n_fft) // hop_samples + 1 frames in all and the caller pads.
     """
-    window = torch.hann_window(n_fft, dtype=padded.dtype, device=padded.device)
+    window_samples = n_fft if window_samples is None else window_samples
+    window = torch.hann_window(window_samples, dtype=padded.dtype, device=padded.device)
+    before = (n_fft - window_samples) // 2
+    window = functional.pad(window, (before, n_fft - window_samples - before))
     n_frames = max(0, (padded.shape[-1] - n_fft) // hop_samples + 1)
     for first in range(0, n_frames, _BLOCK_FRAMES):
         count = min(_BLOCK_FRAMES, n_frames - first)
@@ -42,9 +48,9 @@ def stft_magnitude_blocks(padded: Tensor, n_fft: int, hop_samples: int) -> Itera
         yield torch.fft.rfft(frames).abs().transpose(-1, -2)
 
 
-def stft_magnitude(padded: Tensor, n_fft: int, hop_samples: int) -> Tensor:
+def stft_magnitude(padded: Tensor, n_fft: int, hop_samples: int, window_samples: int | None = None) -> Tensor:
     """Return all magnitude spectra of `padded` [B, N] at once: [B, n_fft // 2 + 1, T]; the caller pads."""
-    blocks = list(stft_magnitude_blocks(padded, n_fft, hop_samples))
+    blocks = list(stft_magnitude_blocks(padded, n_fft, hop_samples, window_samples))
     if not blocks:
         return padded.new_zeros(padded.shape[0], n_fft // 2 + 1, 0)
     return torch.cat(blocks, dim=-1)

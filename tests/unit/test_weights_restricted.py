@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from timbre.errors import MissingWeightsError, WeightsError
 from timbre.weights.inert import InertStub
@@ -164,6 +165,28 @@ def test_a_cut_off_file_is_refused(tmp_path: Path, form: str, kept: float) -> No
         read_checkpoint(path)
 
 
+def test_safetensors_are_known_by_their_content(tmp_path: Path) -> None:
+    content = {"weight": torch.randn(3, 4), "half": torch.ones(2, dtype=torch.bfloat16), "empty": torch.zeros(0, 2)}
+    path = tmp_path / "model.pth"
+    save_file(content, path, metadata={"format": "pt"})
+    checkpoint = read_checkpoint(path)
+    assert same(content, checkpoint.data)
+    assert checkpoint.unknown_classes == ()
+
+
+def test_damaged_safetensors_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": torch.randn(100)}, path)
+    whole = path.read_bytes()
+    header_bytes = int.from_bytes(whole[:8], "little")
+    longer_than_the_file = (len(whole) + 1).to_bytes(8, "little") + whole[8:]
+    larger_tensor = whole.replace(b"[100]", b"[999]")
+    for content in (whole[:9], whole[: 8 + header_bytes], whole[:-1], longer_than_the_file, larger_tensor):
+        path.write_bytes(content)
+        with pytest.raises(WeightsError, match=r"'model\.safetensors' is cut off, damaged or not a checkpoint"):
+            read_checkpoint(path)
+
+
 def test_changed_bytes_are_noticed(tmp_path: Path) -> None:
     path = save({"w": torch.ones(500)}, tmp_path / "a.pth", "zip")
     content = bytearray(path.read_bytes())
@@ -180,7 +203,9 @@ def test_changed_bytes_are_noticed(tmp_path: Path) -> None:
         (b"", "is empty"),
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
         (b"\n<!DOCTYPE html>", "web page"),
-        (b"RIFF....WAVE", "not a torch file or pickle"),
+        (b"RIFF....WAVE", "not a torch file, pickle or safetensors file"),
+        (b'{"data":{"sampling_rate": 44100}}', "a text of settings, not a checkpoint"),
+        (b"# made by hand\ndata:\n  sampling_rate: 44100\n", "a text of settings, not a checkpoint"),
         (b"\x80\x02" + b"\xff" * 20, "damaged or not a checkpoint"),
         (b"\x80\x02]r\xff\xff\xff\x7f.", "pickle is malformed"),
         (b"\x80\x02\x82\x01.", "extension registry"),

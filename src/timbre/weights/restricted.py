@@ -6,19 +6,26 @@ rebuilding functions of `timbre.weights.rebuild` or becomes an inert stub; nothi
 
 from __future__ import annotations
 
+import math
 import pickle
 import pickletools
+import re
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 from timbre.errors import MissingWeightsError, WeightsError
@@ -30,6 +37,8 @@ _MAX_PICKLE_BYTES = 2**30  # of the pickle inside a torch zip file, which holds 
 _MAX_INFLATION = 20
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_VERSION = 1001
+_MAX_SAFETENSORS_HEADER_BYTES = 100_000_000  # the format's own limit
+_SETTINGS_TEXT = re.compile(rb"\s*(?:\{|(?:#[^\n]*\s+)*[A-Za-z_]+:\s)")  # JSON or YAML
 _TORCH_DTYPES = {name: value for name, value in vars(torch).items() if isinstance(value, torch.dtype)}
 _MALFORMED = (
     pickle.UnpicklingError,
@@ -44,7 +53,13 @@ _MALFORMED = (
     ArithmeticError,
     MemoryError,
     RuntimeError,  # includes RecursionError and torch's own
+    SafetensorError,
 )
+
+_NUMPY_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 _StorageLoader = Callable[[torch.dtype, str, int], Tensor]
 
@@ -58,35 +73,60 @@ class Checkpoint:
 
 
 def read_checkpoint(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> Checkpoint:
-    """Read a torch zip file, a legacy torch file or a plain pickle (pipeline spec 1.2, 5.1, 5.2).
+    """Read a torch zip file, a legacy torch file, a plain pickle or safetensors (pipeline spec 1.2, 5.1, 5.2).
 
     Tensors lie on the CPU in the stored type (float16 stays float16) and need no gradient. Only tensors,
     numpy arrays and numbers, and plain containers are built; any other class becomes an `InertStub` that
-    keeps its arguments and state, and no unknown function is called. Raises MissingWeightsError when there
+    keeps its arguments and state, and no unknown function is called. The form is told by the content, not by the
+    name. Raises MissingWeightsError when there
     is no such file and WeightsError when it is damaged, of another kind, or larger than `max_bytes`.
     """
+    name = Path(path).name
+    with _opened(path, max_bytes, "weights") as (file, size):
+        head = file.read(64)
+        file.seek(0)
+        reader = _reader_for(name, head)
+        with _explained(name, "a checkpoint"):
+            return reader(file, size)
+
+
+def read_numpy(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> NDArray[Any]:
+    """Read one array of a .npy file, also an array of objects, which is a pickle inside (models spec 8.3).
+
+    The objects may be numbers, text, arrays and plain containers. Raises MissingWeightsError when there is no such
+    file and WeightsError when it is damaged, of another kind, larger than `max_bytes`, or holds other objects.
+    """
+    name = Path(path).name
+    with _opened(path, max_bytes, "numpy") as (file, size), _explained(name, "a numpy file (.npy)"):
+        return _read_array(file, size)
+
+
+@contextmanager
+def _opened(path: str | Path, max_bytes: int, kind: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open an existing file that is not too large; gives its size in bytes as well."""
     path = Path(path)
     if not path.exists():
-        raise MissingWeightsError(f"there is no weights file {str(path)!r}; check the path or download the file")
+        raise MissingWeightsError(f"there is no {kind} file {str(path)!r}; check the path or download the file")
     if not path.is_file():
-        raise WeightsError(f"{str(path)!r} is a folder; a weights file is needed")
+        raise WeightsError(f"{str(path)!r} is a folder; a {kind} file is needed")
     size = path.stat().st_size
     if size > max_bytes:
         raise WeightsError(
             f"{path.name!r} has {size} bytes, more than the allowed {max_bytes}; raise the limit if meant"
         )
     with path.open("rb") as file:
-        head = file.read(64)
-        file.seek(0)
-        reader = _reader_for(path.name, head)
-        try:
-            return reader(file, size)
-        except WeightsError as error:
-            raise WeightsError(f"{path.name!r} cannot be read: {error}; use another copy or file") from error
-        except _MALFORMED as error:
-            raise WeightsError(
-                f"{path.name!r} is cut off, damaged or not a checkpoint; download or copy it again"
-            ) from error
+        yield file, size
+
+
+@contextmanager
+def _explained(name: str, kind: str) -> Iterator[None]:
+    """Turn whatever goes wrong in decoding the file `name` into one sentence."""
+    try:
+        yield
+    except WeightsError as error:
+        raise WeightsError(f"{name!r} cannot be read: {error}; use another copy or file") from error
+    except _MALFORMED as error:
+        raise WeightsError(f"{name!r} is cut off, damaged or not {kind}; download or copy it again") from error
 
 
 def _reader_for(name: str, head: bytes) -> Callable[[IO[bytes], int], Checkpoint]:
@@ -100,7 +140,14 @@ def _reader_for(name: str, head: bytes) -> Callable[[IO[bytes], int], Checkpoint
         return _read_zip
     if head.startswith(b"\x80"):
         return _read_pickles
-    raise WeightsError(f"{name!r} is not a torch file or pickle; a checkpoint (.pth, .pt, .ckpt or .pkl) is needed")
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= _MAX_SAFETENSORS_HEADER_BYTES:
+        return _read_safetensors
+    if _SETTINGS_TEXT.match(head):
+        raise WeightsError(f"{name!r} is a text of settings, not a checkpoint; give the weights it belongs to")
+    raise WeightsError(
+        f"{name!r} is not a torch file, pickle or safetensors file; "
+        "a checkpoint (.pth, .pt, .ckpt, .pkl or .safetensors) is needed"
+    )
 
 
 class _RestrictedUnpickler(pickle.Unpickler):
@@ -211,6 +258,32 @@ def _read_zip(file: IO[bytes], size: int) -> Checkpoint:
             unpickler = _RestrictedUnpickler(member, load_storage)
             data = unpickler.load()
         return _finish(data, unpickler.stub_classes)
+
+
+def _read_safetensors(file: IO[bytes], size: int) -> Checkpoint:
+    return Checkpoint(load_file(file.name), ())
+
+
+def _read_array(file: IO[bytes], size: int) -> NDArray[Any]:
+    read_header = _NUMPY_HEADERS[np.lib.format.read_magic(file)]
+    try:
+        shape, _, dtype = read_header(file)
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise WeightsError("its header is malformed") from error
+    if not dtype.hasobject:
+        if math.prod(shape) * dtype.itemsize > size:
+            raise WeightsError("its header promises more numbers than it holds")
+        file.seek(0)
+        plain: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+        return plain
+    unpickler = _RestrictedUnpickler(file)
+    found = _finish(unpickler.load(), unpickler.stub_classes)
+    if found.unknown_classes:
+        raise WeightsError(f"it holds objects of the class {found.unknown_classes[0]}, but only numbers are allowed")
+    array: NDArray[Any] = found.data
+    if array.dtype != object or array.shape != shape:
+        raise WeightsError("its header does not fit its content")
+    return array
 
 
 def _read_pickles(file: IO[bytes], size: int) -> Checkpoint:

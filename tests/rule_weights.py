@@ -37,3 +37,15 @@ def rmvpe_rule_state(manifest: Path, seed: int) -> dict[str, Tensor]:
         halved = key.endswith("conv.4.weight") or (key.startswith("unet") and key.endswith("conv.1.weight"))
         state[key] = rule_tensor(key, shape, seed) * (0.5 if halved else 1.0)
     return state
+
+
+def hashed_tensor(key: str, shape: list[int]) -> Tensor:
+    """Compute the weight of a discriminator from its legacy key, as recorded cases have it, by splitmix64."""
+    first = zlib.crc32(key.encode()) << 32
+    mixed = (np.arange(1, math.prod(shape) + 1, dtype=np.uint64) + np.uint64(first)) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    even = (mixed >> np.uint64(11)) * 2.0**-52 - 1
+    scaled = {"weight_g": 1.5 * (1 + 0.3 * even), "bias": 0.1 * even}.get(key.rsplit(".", 1)[-1], even)
+    return torch.from_numpy(scaled.astype(np.float32)).reshape(shape)

@@ -72,8 +72,11 @@ def toy_assets_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def toy_assets(toy_assets_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Let the package find the toy assets instead of its own."""
+def toy_assets(toy_assets_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the package find the toy assets instead of its own, and no voices or weights of the user."""
     monkeypatch.setattr("timbre.voice.shelf.ASSETS", toy_assets_folder)
-    monkeypatch.delenv("TIMBRE_VOICES", raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "no data"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "no cache"))
+    for name in ("TIMBRE_VOICES", "TIMBRE_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
     return toy_assets_folder

@@ -13,6 +13,7 @@ import pytest
 
 from timbre.cli.main import main
 from timbre.config.convert import ConvertSettings
+from timbre.config.sovits import SovitsFiles
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     catalog.__dict__.update(
         load_voice=lambda name, device: ("named", name, device),
         voice_like=lambda paths, device: ("like", list(paths), device),
+        sovits_voice=lambda files, weights_dir, device: (("files", files, device), ("beware",)),
     )
     monkeypatch.setitem(sys.modules, "timbre.convert.files", files)
     monkeypatch.setitem(sys.modules, "timbre.voice.catalog", catalog)
@@ -76,6 +78,16 @@ def test_voice_like_references_with_settings(calls: list[dict[str, Any]]) -> Non
     assert calls[0]["force"] is True
 
 
+def test_files_of_so_vits_svc_in_its_own_words(calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "-m", "G.pth", "-c", "c.json", "-n", "a.wav", "-t", "2", "-s", "alice", "-shd"]) == 0
+    assert calls[0]["voice"] == ("files", SovitsFiles(model="G.pth", config="c.json"), "cpu")
+    assert calls[0]["settings"] == ConvertSettings(
+        pitch_shift=2.0, speaker="alice", shallow_diffusion=True, format="flac", slice_threshold_db=-40.0
+    )
+    assert calls[0]["output"] == Path("results/a.wav_2key_alice_sovdiff_pm.flac")
+    assert capsys.readouterr().err == "note: beware\n"
+
+
 def test_json_is_one_object_per_file(calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["convert", "a.wav", "b.wav", "-o", "out", "--voice", "nora", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
@@ -89,7 +101,7 @@ def test_json_is_one_object_per_file(calls: list[dict[str, Any]], capsys: pytest
     [
         (
             ["a.wav", "-o", "b.wav"],
-            "no target voice was given; use --voice NAME (see: timbre voice list) or --like RECORDING",
+            "no target voice was given; use --voice NAME (see: timbre voice list), --like RECORDING or --model G_*.pth",
         ),
         (
             ["a.wav", "-o", "b.wav", "--voice", "nora", "--like", "x.wav"],
@@ -98,6 +110,14 @@ def test_json_is_one_object_per_file(calls: list[dict[str, Any]], capsys: pytest
         (
             ["a.wav", "-o", "b.wav", "--voice", "n", "--format", "aiff"],
             "format is 'aiff'; it must be one of: wav, flac",
+        ),
+        (
+            ["a.wav", "-o", "b.wav", "--voice", "nora", "--model", "G.pth"],
+            "--voice and --model were both given; use one of them",
+        ),
+        (
+            ["a.wav", "-o", "b.wav", "--voice", "nora", "--diffusion-config", "d.yaml"],
+            "--diffusion-config belongs to --model; leave it out with --voice",
         ),
         (["-o", "b.wav", "--voice", "n"], "missing argument"),
         (["a.wav", "--voice", "n"], "missing option '--output' / '-o'; see: timbre convert --help"),

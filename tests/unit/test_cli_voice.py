@@ -20,6 +20,7 @@ class _Card:
     median_f0_hz: float | None
     licence: str
     path: str
+    family: str = "fast"
 
 
 @pytest.fixture
@@ -38,9 +39,9 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> list[_Card]:
 def test_list_is_an_aligned_table(catalog: list[_Card], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["voice", "list"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "name     pitch   languages  licence    description",
-        "nora     201 Hz  en, de     CC0-1.0    a calm reader",
-        "sólveig  -                  CC-BY-4.0",
+        "name     family  pitch   languages  licence    description",
+        "nora     fast    201 Hz  en, de     CC0-1.0    a calm reader",
+        "sólveig  fast    -                  CC-BY-4.0",
     ]
 
 

@@ -10,7 +10,8 @@ resample    resample, StreamResampler
 levels      frame_rms, RmsAccumulator  level per frame
 slicing     slice_silence, slice_segments, pieces_from_rms, forced_pieces
 joining     crossfade, OverlapJoiner, fade_edges, centre_pad
-assembly    assemble                   cut, convert, put together
+assembly    plan_clips, assemble       render clip by clip, in a stream
+compatible_assembly                    the same as so-vits-svc did it
 loudness    LUFS and the loudness envelope
 peaks       true peak, whole-sound limiter, peak normalisation
 limiter     StreamLimiter              peaks below full scale, in blocks

@@ -11,13 +11,16 @@ from timbre.cli.progress import conversion_bar
 from timbre.cli.settings_options import with_settings
 from timbre.cli.tables import json_line
 from timbre.config.convert import ConvertSettings
+from timbre.config.sovits import SovitsFiles
 from timbre.errors import SettingsError
 
 if TYPE_CHECKING:
     from timbre.convert.files import ConvertResult
+    from timbre.voice.catalog import Voice
 
 
 @with_settings(ConvertSettings)
+@with_settings(SovitsFiles, keyword="files")
 def convert(
     *,
     source: list[Path] = typer.Argument(
@@ -37,31 +40,52 @@ def convert(
     ),
     force: bool = typer.Option(False, "--force", help="overwrite existing files"),
     json: bool = typer.Option(False, "--json", help="print one JSON object per converted file"),
+    files: SovitsFiles,
     settings: ConvertSettings,
 ) -> None:
     """Give recordings another voice: same melody, words and expression.
 
-    The voice is a known one (--voice) or that of reference recordings (--like).
+    The voice is a known one (--voice), that of reference recordings (--like), or that of so-vits-svc files (--model).
+    The words of the so-vits-svc tutorial (-m, -c, -n, -t, -s and so on) are understood as well.
     """
-    _check_target(voice, like)
+    _check_target(voice, like, files)
     from timbre.convert.files import check_request, convert_files, use_threads
-    from timbre.voice.catalog import load_voice, voice_like
 
     check_request(source, output, settings)
     use_threads(settings.threads)
-    device = settings.device
-    target = load_voice(voice, device=device) if voice is not None else voice_like(like, device=device)
+    target = _target(voice, like, files, settings)
     with conversion_bar() as bar:
         for result in convert_files(source, output, target, settings, force=force, on_progress=bar.move):
             bar.say(json_line(result) if json else _sentence(result))
 
 
-def _check_target(name: str | None, references: list[Path]) -> None:
+def _check_target(name: str | None, references: list[Path], files: SovitsFiles) -> None:
     """Raise SettingsError unless exactly one way of naming the target voice was used."""
-    if name is not None and references:
-        raise SettingsError("--voice and --like were both given; use one of them")
-    if name is None and not references:
-        raise SettingsError("no target voice was given; use --voice NAME (see: timbre voice list) or --like RECORDING")
+    ways = {"--voice": name is not None, "--like": bool(references), "--model": files.names_voice}
+    used = [way for way, is_used in ways.items() if is_used]
+    if len(used) > 1:
+        raise SettingsError(f"{used[0]} and {used[1]} were both given; use one of them")
+    if not used:
+        raise SettingsError(
+            "no target voice was given; use --voice NAME (see: timbre voice list), --like RECORDING or --model G_*.pth"
+        )
+    stray = next((role for role, given in files.to_mapping().items() if given is not None), None)
+    if not files.names_voice and stray is not None:
+        raise SettingsError(f"--{stray.replace('_', '-')} belongs to --model; leave it out with {used[0]}")
+
+
+def _target(name: str | None, references: list[Path], files: SovitsFiles, settings: ConvertSettings) -> Voice:
+    """Load or make the voice that was asked for."""
+    from timbre.voice.catalog import load_voice, sovits_voice, voice_like
+
+    if name is not None:
+        return load_voice(name, device=settings.device)
+    if references:
+        return voice_like(references, device=settings.device)
+    target, notes = sovits_voice(files, weights_dir=settings.weights_dir, device=settings.device)
+    for note in notes:
+        typer.echo(f"note: {note}", err=True)
+    return target
 
 
 def _sentence(result: ConvertResult) -> str:

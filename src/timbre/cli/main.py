@@ -37,9 +37,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     rest, debug = _take_debug(arguments)
     rest = _repeat_lists(rest)
-    app = build_app(_asked_command(rest))
+    command = _asked_command(rest)
+    app = build_app(command)
+    code: Any = 0
     try:
-        code = app(args=rest or ["--help"], prog_name="timbre", standalone_mode=False)
+        for words in _translated(command, rest):
+            code = app(args=words or ["--help"], prog_name="timbre", standalone_mode=False)
+            if code:
+                break
     except TimbreError as error:
         return _complain(str(error), error.exit_code, debug)
     except _UsageProblem as error:
@@ -107,6 +112,16 @@ def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     options = [word for word in arguments[:end] if word != "--debug"]
     return options + list(arguments[end:]), len(options) < end
+
+
+def _translated(command: str | None, arguments: list[str]) -> list[list[str]]:
+    """Return the arguments of each run; the words of the so-vits-svc tutorial may ask for several."""
+    if command != "convert" or command not in arguments:
+        return [arguments]
+    from timbre.cli.tutorial import translate
+
+    at = arguments.index(command) + 1
+    return [arguments[:at] + words for words in translate(arguments[at:])]
 
 
 def _repeat_lists(arguments: Sequence[str]) -> list[str]:

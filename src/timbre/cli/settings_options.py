@@ -1,7 +1,8 @@
 """Turns the fields of a settings class into command line options.
 
-A command takes one keyword `settings`; the decorator replaces it by one option per field and builds it from what was
-typed. Types, ranges and choices are checked by the settings class alone, so that each surface gives the same sentence.
+A command takes a keyword, mostly `settings`; the decorator replaces it by one option per field and builds it from what
+was typed. Types, ranges and choices are checked by the settings class alone, so that each surface gives the same
+sentence.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ _R = TypeVar("_R")
 
 
 def with_settings(
-    settings_class: type[Settings], leave_out: Sequence[str] = ()
+    settings_class: type[Settings], leave_out: Sequence[str] = (), keyword: str = "settings"
 ) -> Callable[[Callable[..., _R]], Callable[..., _R]]:
-    """Decorate a command whose keyword `settings` is to be built from options.
+    """Decorate a command whose `keyword` is to be built from options.
 
     Fields named in `leave_out` get no option and keep their default. The command raises SettingsError for a value that
     the settings class refuses.
@@ -37,10 +38,10 @@ def with_settings(
         def with_options(**given: Any) -> _R:
             typed = {field.name: given.pop(field.name) for field in fields}
             values = {name: _parsed(value, hints[name]) for name, value in typed.items() if value is not None}
-            return command(settings=settings_class.from_mapping(values), **given)
+            return command(**{keyword: settings_class.from_mapping(values)}, **given)
 
         plain = inspect.signature(command, eval_str=True)
-        kept = [each for each in plain.parameters.values() if each.name != "settings"]
+        kept = [each for each in plain.parameters.values() if each.name != keyword]
         parameters = kept + [_parameter(field, hints[field.name]) for field in fields]
         with_options.__annotations__ = {each.name: each.annotation for each in parameters}
         with_options.__dict__["__signature__"] = plain.replace(parameters=parameters)

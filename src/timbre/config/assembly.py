@@ -1,4 +1,4 @@
-"""How a whole file is cut into chunks, converted and put together again."""
+"""How so-vits-svc cut a whole file into chunks and put the converted ones together again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from timbre.errors import SettingsError
 
 @dataclass(frozen=True, kw_only=True)
 class AssemblySettings(Settings):
-    """How a whole file is cut into chunks, converted and put together again (pipeline spec 6.4).
+    """How so-vits-svc cut a whole file into chunks and put the converted ones together again (pipeline spec 6.4).
 
     Raises SettingsError when the overlap is not shorter than the clip.
     """
@@ -19,10 +19,6 @@ class AssemblySettings(Settings):
     crossfade_s: float = option(0.0, "overlap of neighbouring clips", low=0)
     crossfade_retain: float = option(0.75, "middle share of the overlap in which the fade happens", low=0, high=1)
     pad_s: float = option(0.5, "sound given to the converter on both sides of a clip, then cut off", low=0)
-    edge_fade_s: float = option(0.0, "fade of a voiced piece where it borders on muted silence", low=0)
-    compatible: bool = option(
-        False, "repeat so-vits-svc 4.1 exactly, with its 16-bit chunks, zero padding and centred truncation"
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from timbre.config.options import Settings, option
+from timbre.errors import SettingsError
+
+DIFFUSION_METHODS = ("ddpm", "ddim", "pndm", "dpm-solver", "dpm-solver++", "unipc")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +31,8 @@ class ConvertSettings(Settings):
     )
     slice_threshold_db: float = option(-60.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
     keep_silence: bool = option(False, "convert silent stretches too, instead of writing digital silence there")
-    max_chunk_s: float = option(
-        30.0, "longest stretch rendered at once; bounds the memory, not the sound", low=1, high=600
+    max_chunk_s: float | None = option(
+        None, "longest stretch rendered at once, by default 30; bounds the memory, not the sound", low=1, high=600
     )
     crossfade_s: float = option(0.01, "length of the fade at the borders of muted silence and at joins", low=0, high=5)
     loudness_envelope: float = option(
@@ -41,5 +44,65 @@ class ConvertSettings(Settings):
         "file format of the result; by default that of OUTPUT's suffix, else wav",
         choices=("wav", "flac", "ogg", "mp3"),
     )
+    speaker: str | None = option(None, "which speaker of a voice that holds several", family="sovits")
+    noise_scale: float = option(0.4, "how much the voice varies by chance", low=0, high=10, family="sovits")
+    predict_pitch: bool = option(
+        False, "let the voice choose its own melody: for speech, not for singing", family="sovits"
+    )
+    shallow_diffusion: bool = option(False, "refine the sound with the voice's diffusion model", family="sovits")
+    only_diffusion: bool = option(False, "render with the voice's diffusion model alone", family="sovits")
+    diffusion_steps: int = option(
+        100, "how deep shallow diffusion goes, in steps of its schedule", low=1, high=1000, family="sovits"
+    )
+    diffusion_method: str | None = option(
+        None, "sampler of the diffusion, by default that of its settings", choices=DIFFUSION_METHODS, family="sovits"
+    )
+    diffusion_speedup: int | None = option(
+        None, "schedule steps taken at once, by default that of its settings", low=1, high=1000, family="sovits"
+    )
+    second_encoding: bool = option(False, "listen to the first result again before shallow diffusion", family="sovits")
+    enhance: bool = option(
+        False, "render the result again with the vocoder; helps voices of little training", family="sovits"
+    )
+    enhancer_key: int = option(
+        0, "semitones by which the enhancer is helped to reach high notes", low=-24, high=24, family="sovits"
+    )
+    context_s: float = option(
+        0.5, "sound heard on both sides of a stretch that is rendered at once", low=0, high=10, family="sovits"
+    )
+    overlap_s: float = option(0.1, "overlap of such stretches", low=0, high=10, family="sovits")
+    overlap_retain: float = option(
+        0.75, "middle share of the overlap in which one fades into the next", low=0, high=1, family="sovits"
+    )
+    compatible: bool = option(
+        False,
+        "cut, pad, join and draw noise exactly as so-vits-svc 4.1 did; holds the whole file in memory",
+        family="sovits",
+    )
+    encoder_weights: str | None = option(
+        None, "weights file of the content encoder, or its Hugging Face folder", family="sovits"
+    )
+    weights_dir: str | None = option(None, "folder to look for weights files in, before all others", family="sovits")
     device: str = option("cpu", "where to compute: cpu, cuda, cuda:N or mps")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", low=0, high=1024)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.shallow_diffusion and self.only_diffusion:
+            raise SettingsError("shallow_diffusion and only_diffusion were both asked; use one of them")
+        if self.second_encoding and not self.shallow_diffusion:
+            raise SettingsError("second_encoding is a part of shallow_diffusion; ask for that too, or leave it out")
+        if self.enhance and (self.shallow_diffusion or self.only_diffusion):
+            raise SettingsError("enhance and diffusion were both asked; the diffusion ends in the vocoder anyway")
+        if self.compatible and self.keep_silence:
+            raise SettingsError("compatible always mutes silence; leave keep_silence out")
+        longest_s = self.longest_chunk_s
+        if self.overlap_s * 2 > longest_s:
+            raise SettingsError(
+                f"overlap_s is {self.overlap_s:g} and max_chunk_s {longest_s:g}; lower overlap_s to half of it or less"
+            )
+
+    @property
+    def longest_chunk_s(self) -> float:
+        """`max_chunk_s` or its default."""
+        return 30.0 if self.max_chunk_s is None else self.max_chunk_s

@@ -21,9 +21,11 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
+    family: str | None = None,
 ) -> Any:
-    """Declare one setting: its default, help text and allowed range or choices."""
-    return dataclasses.field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    """Declare one setting: its default, help text, allowed range or choices, and the only family it applies to."""
+    facts = {"help": help, "low": low, "high": high, "choices": choices, "family": family}
+    return dataclasses.field(default=default, metadata=facts)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,16 @@ class Settings:
                 hint = f"; did you mean {near[0]!r}?" if near else f"; known are: {', '.join(names)}"
                 raise SettingsError(f"unknown setting {key!r}{hint}")
         return cls(**dict(values))
+
+    def check_family(self, family: str, voice_name: str) -> None:
+        """Raise SettingsError for a setting that was changed but has no effect with a voice of `family`."""
+        for field in dataclasses.fields(self):
+            only = field.metadata.get("family")
+            if only not in (None, family) and getattr(self, field.name) != field.default:
+                raise SettingsError(
+                    f"{field.name} is for voices of the family {only}, and {voice_name!r} is of the family {family}; "
+                    "leave it out"
+                )
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the settings as plain values, ready for JSON."""

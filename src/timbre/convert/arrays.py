@@ -13,17 +13,16 @@ from timbre.audio.source import ArraySource
 from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
-from timbre.convert.scan import open_tracker, scan
+from timbre.convert.scan import scan, scan_tracker
 from timbre.voice import catalog
 from timbre.voice.card import VoiceCard
-from timbre.voice.fast import FastVoice
 
 
 @dataclass(frozen=True)
 class LoadedVoice:
     """A voice that converts arrays; its parts are there for those who want more."""
 
-    voice: FastVoice
+    voice: catalog.Voice
 
     @property
     def card(self) -> VoiceCard:
@@ -46,14 +45,14 @@ class LoadedVoice:
         """
         settings = settings or ConvertSettings()
         source = ArraySource(wave, sample_rate_hz)
-        tracker = open_tracker(settings)
-        scanned = scan(source, tracker, settings)
+        self.voice.check(settings)
+        scanned = scan(source, scan_tracker(self.voice, settings), settings)
         shift = decide_shift(settings.pitch_shift, scanned.f0_hz, self.card.median_f0_hz)
         chunks = render_chunks(self.voice, source, scanned, shift.semitones, settings)
         return np.concatenate([chunk.samples for chunk in chunks])
 
     def save(self, folder: str | Path, *, force: bool = False) -> VoiceCard:
-        """Keep the voice as a folder that `load_voice` reads; see `FastVoice.save`."""
+        """Keep the voice as a folder that `load_voice` reads; errors as in `timbre.voice.saving.new_voice`."""
         return self.voice.save(Path(folder), force=force)
 
 

@@ -16,12 +16,12 @@ from timbre.config.convert import ConvertSettings
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.plan import Job, Target, becomes_file, find_sources, plan_jobs
 from timbre.convert.render import render_chunks
-from timbre.convert.scan import Scan, open_tracker, scan
+from timbre.convert.scan import Scan, scan, scan_tracker
 from timbre.errors import OutputError
 from timbre.nn.device import check_device
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import resolve_tracker
-from timbre.voice.fast import FastVoice
+from timbre.voice.catalog import Voice
 
 LEAST_TOLD_DB = 0.05
 
@@ -59,7 +59,7 @@ def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettin
 def convert_files(
     sources: Sequence[Path],
     output: Path,
-    voice: FastVoice,
+    voice: Voice,
     settings: ConvertSettings,
     *,
     force: bool = False,
@@ -77,7 +77,8 @@ def convert_files(
     to_file = becomes_file(sources, target)
     jobs = plan_jobs(find_sources(sources, output), to_file, target)
     use_threads(settings.threads)
-    tracker = open_tracker(settings)
+    voice.check(settings)
+    tracker = scan_tracker(voice, settings)
     for number, job in enumerate(jobs):
 
         def report(done_s: float, total_s: float, job: Job = job, number: int = number) -> None:
@@ -94,8 +95,8 @@ def use_threads(threads: int) -> None:
 
 def _convert_file(
     job: Job,
-    voice: FastVoice,
-    tracker: PitchTracker,
+    voice: Voice,
+    tracker: PitchTracker | None,
     settings: ConvertSettings,
     force: bool,
     report: Callable[[float, float], None],
@@ -120,9 +121,10 @@ def _convert_file(
     return ConvertResult(source.path, output, source.seconds, shift.semitones, tuple(notes), elapsed_s)
 
 
-def conversion_tags(voice: FastVoice, title: str) -> dict[str, str]:
+def conversion_tags(voice: Voice, title: str) -> dict[str, str]:
     """Return the tags that say what the file is: converted, by what, and from which voice."""
-    comment = f"voice converted by timbre {__version__} to the voice {voice.card.name!r} ({voice.card.base})"
+    made_with = voice.card.base or voice.card.family
+    comment = f"voice converted by timbre {__version__} to the voice {voice.card.name!r} ({made_with})"
     return {"title": title, "comment": comment, "software": f"timbre {__version__}"}
 
 
@@ -130,7 +132,7 @@ def _notes(scanned: Scan, is_cut_off: bool, limited_db: float, settings: Convert
     """Yield what the user should know about one conversion."""
     if is_cut_off:
         yield "the source ends before its header says so; it was converted as far as it goes"
-    if not (scanned.f0_hz > 0).any():
+    if scanned.f0_hz is not None and not (scanned.f0_hz > 0).any():
         yield "no voiced sound was found; the result is noise and silence only"
     silent = sum(piece.end - piece.start for piece in scanned.pieces if piece.silent)
     if silent and not settings.keep_silence:

@@ -40,7 +40,7 @@ def is_singing(f0_hz: NDArray[np.float32]) -> bool:
     return stretch_s >= VERY_LONG_STRETCH_S or (stretch_s >= LONG_STRETCH_S and held >= HELD_SHARE)
 
 
-def decide_shift(asked: float | str, f0_hz: NDArray[np.float32], target_median_hz: float) -> PitchShift:
+def decide_shift(asked: float | str, f0_hz: NDArray[np.float32] | None, target_median_hz: float) -> PitchShift:
     """Turn the setting `pitch_shift` into semitones for a source with the pitch track `f0_hz` [T].
 
     "auto" moves speech by the distance of the medians, and singing by the nearest whole number of octaves, so that it
@@ -48,8 +48,10 @@ def decide_shift(asked: float | str, f0_hz: NDArray[np.float32], target_median_h
     """
     if not isinstance(asked, str):
         return PitchShift(asked, "as asked")
+    if target_median_hz <= 0 or f0_hz is None:
+        return PitchShift(0.0, "the voice's own pitch is not known; give --pitch-shift")
     voiced = f0_hz[f0_hz > 0]
-    if len(voiced) == 0 or target_median_hz <= 0:
+    if len(voiced) == 0:
         return PitchShift(0.0, "no pitch was found")
     median_hz = float(np.median(voiced))
     distance = 12 * float(np.log2(target_median_hz / median_hz))

@@ -15,9 +15,11 @@ from timbre.audio.resample import resampled_length
 from timbre.audio.slicing import Piece
 from timbre.audio.source import SoundSource, mono_blocks
 from timbre.config.convert import ConvertSettings
+from timbre.convert.clips import render_clips, render_compatible
 from timbre.convert.scan import Scan
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.features.frames import Frames
+from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
 
 Wave = NDArray[np.float32]
@@ -33,38 +35,54 @@ class Chunk:
 
 
 def render_chunks(
-    voice: FastVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
+    voice: Voice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
 ) -> Iterator[Chunk]:
     """Yield the converted sound; in all exactly as many samples as the source lasts at the voice's rate.
 
-    The state of all networks is carried from chunk to chunk, so `max_chunk_s` changes the memory, not the sound. Peaks
-    beyond -0.1 dB full scale are turned down by a look-ahead limiter.
+    Voices of the fast family carry the state of all networks from chunk to chunk, so `max_chunk_s` changes the memory,
+    not the sound; others fade from stretch to stretch. Peaks beyond -0.1 dB full scale are turned down by a look-ahead
+    limiter.
     """
-    total = resampled_length(source.n_samples, source.sample_rate_hz, voice.sample_rate_hz)
-    gate = SilenceGate(scanned.pieces, voice.sample_rate_hz, settings)
-    envelope = EnvelopeFollower(SAMPLE_RATE_HZ, voice.sample_rate_hz, 1 - settings.loudness_envelope)
-    limiter = StreamLimiter(voice.sample_rate_hz)
+    rate = voice.sample_rate_hz
+    total = resampled_length(source.n_samples, source.sample_rate_hz, rate)
+    if isinstance(voice, FastVoice):
+        heard_rate, pairs = SAMPLE_RATE_HZ, _stream(voice, source, scanned, shift_semitones, settings)
+    elif settings.compatible:
+        yield _whole_chunk(render_compatible(voice, source, scanned, shift_semitones, settings), total, rate)
+        return
+    else:
+        heard_rate, pairs = rate, render_clips(voice, source, scanned, shift_semitones, settings, total)
+    gate = SilenceGate(scanned.pieces, rate, settings)
+    envelope = EnvelopeFollower(heard_rate, rate, 1 - settings.loudness_envelope)
+    limiter = StreamLimiter(rate)
     n_heard = n_levelled = 0
-    for wave, sound in _pairs(voice, source, scanned, shift_semitones, settings):
+    for wave, sound in pairs:
         n_heard += len(wave)
         levelled = envelope.push(wave, gate.apply(sound))[: total - n_levelled]
         n_levelled += len(levelled)
-        yield Chunk(limiter.push(levelled[None])[0], n_heard / SAMPLE_RATE_HZ, limiter.reduction_db)
+        yield Chunk(limiter.push(levelled[None])[0], n_heard / heard_rate, limiter.reduction_db)
     rest = envelope.flush()[: total - n_levelled]
     rest = np.pad(rest, (0, total - n_levelled - len(rest)))
     end = np.concatenate((limiter.push(rest[None]), limiter.flush()), axis=1)[0]
     yield Chunk(end, source.n_samples / source.sample_rate_hz, limiter.reduction_db)
 
 
-def _pairs(
+def _whole_chunk(sound: Wave, total: int, sample_rate_hz: int) -> Chunk:
+    """Return a whole sound as one chunk of `total` samples; beyond full scale it is clipped, as it always was."""
+    fitted = np.pad(sound[:total], (0, max(0, total - len(sound))))
+    return Chunk(np.clip(fitted, -1, 1), total / sample_rate_hz, 0.0)
+
+
+def _stream(
     voice: FastVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
 ) -> Iterator[tuple[Wave, Wave]]:
     """Yield what was heard (16 kHz) and what came out (voice's rate) of each chunk."""
     device = voice.base.device
+    assert scanned.f0_hz is not None
     f0_hz = torch.from_numpy(scanned.f0_hz * np.float32(2 ** (shift_semitones / 12))).to(device)
     extractor, renderer = voice.extractor, voice.renderer(settings)
     state, n_frames = extractor.fresh_state(), 0
-    chunk_samples = max(1, round(settings.max_chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
+    chunk_samples = max(1, round(settings.longest_chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
     for wave, last in _cut(mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ), chunk_samples):
         content, loudness, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
         f0 = f0_hz[n_frames : n_frames + len(content)]

@@ -14,6 +14,8 @@ from timbre.config.slicing import SliceSettings
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker
+from timbre.voice.catalog import Voice
+from timbre.voice.fast import FastVoice
 
 WINDOW_S = 30
 CONTEXT_S = 1
@@ -23,7 +25,7 @@ CONTEXT_S = 1
 class Scan:
     """What the first pass found; times in samples at 16 kHz."""
 
-    f0_hz: NDArray[np.float32]  # [T], 100 frames a second, 0 where unvoiced
+    f0_hz: NDArray[np.float32] | None  # [T], 100 frames a second, 0 where unvoiced; None: not asked for
     pieces: list[Piece]  # voiced and silent stretches that cover the sound
     weights: NDArray[np.float32] | None  # of the channels in the mono mix
     n_samples: int
@@ -73,6 +75,17 @@ class WindowedPitch:
         self._first_frame = keep
 
 
+def scan_tracker(voice: Voice, settings: ConvertSettings) -> PitchTracker | None:
+    """Return the tracker that the first pass needs for `voice`, if any.
+
+    The fast family is rendered on that very track; others track each stretch on their own frames, and need the
+    recording's range only where the shift depends on it.
+    """
+    if isinstance(voice, FastVoice):
+        return open_tracker(settings)
+    return load_tracker("pm") if settings.pitch_shift == "auto" and voice.card.median_f0_hz > 0 else None
+
+
 def open_tracker(settings: ConvertSettings) -> PitchTracker:
     """Load the pitch tracker that `settings` ask for; errors as in `timbre.pitch.trackers.load_tracker`."""
     return load_tracker(
@@ -83,15 +96,22 @@ def open_tracker(settings: ConvertSettings) -> PitchTracker:
     )
 
 
-def scan(source: SoundSource, tracker: PitchTracker, settings: ConvertSettings) -> Scan:
-    """Listen to the whole of `source` once (twice where it has several channels), block by block."""
+def scan(source: SoundSource, tracker: PitchTracker | None, settings: ConvertSettings) -> Scan:
+    """Listen to the whole of `source` once (twice where it has several channels), block by block.
+
+    Without a tracker the pitch is left out.
+    """
     weights = mix_weights(source)
     slicing = SliceSettings(threshold_db=settings.slice_threshold_db, min_length_ms=1000, max_silence_kept_ms=300)
     meter = slice_meter(SAMPLE_RATE_HZ, slicing)
-    pitch = WindowedPitch(tracker)
+    pitch = None if tracker is None else WindowedPitch(tracker)
     for block in mono_blocks(source, weights, SAMPLE_RATE_HZ):
         meter.push(block)
-        pitch.push(block)
-    pitch.push(np.zeros(0, dtype=np.float32), last=True)
+        if pitch is not None:
+            pitch.push(block)
+    f0_hz = None
+    if pitch is not None:
+        pitch.push(np.zeros(0, dtype=np.float32), last=True)
+        f0_hz = pitch.finish()
     pieces = pieces_from_rms(meter.finish(), meter.n_samples, SAMPLE_RATE_HZ, slicing)
-    return Scan(pitch.finish(), pieces, weights, meter.n_samples)
+    return Scan(f0_hz, pieces, weights, meter.n_samples)

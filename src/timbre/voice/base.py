@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from timbre.models.fast.synthesis import FastSynthesis
 from timbre.nn.device import check_device
 from timbre.speaker.fast import FastSpeakerEncoder
 from timbre.voice import shelf
+from timbre.weights.digest import sha256_of
 
 BASE_NAME = "timbre-base"
 SHAPE_FILE, WEIGHTS_FILE = "base.json", "weights.safetensors"
@@ -72,6 +72,6 @@ def _load_base(folder: Path, device: str) -> Base:
         raise VoiceError(
             f"the base in {folder} is damaged ({str(error).splitlines()[0]}); install timbre again"
         ) from error
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    digest = sha256_of(weights)
     networks.eval().requires_grad_(False).to(device)
     return Base(BASE_NAME, digest, shape, networks, torch.device(device))

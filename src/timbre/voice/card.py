@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]')  # some sy
 
 @dataclass(frozen=True, kw_only=True)
 class VoiceCard:
-    """What a voice says about itself; stored as voice.json in its folder."""
+    """What a voice says about itself; stored as voice.json in its folder. "" and 0 stand for what is not known."""
 
     name: str
     description: str
@@ -27,9 +27,13 @@ class VoiceCard:
     median_f0_hz: float
     licence: str
     attribution: str
-    base: str  # name of the base model it needs
-    base_sha256: str  # of that base's weights: a voice fits one base only
-    reference_s: float  # seconds of sound it was made from
+    consent: str = ""  # how the speaker agreed to this use
+    lowest_f0_hz: float = 0.0  # range of the recordings it was made from
+    highest_f0_hz: float = 0.0
+    speakers: tuple[str, ...] = ()  # where it holds several
+    base: str = ""  # name of the base model it needs; "" where it brings all its networks
+    base_sha256: str = ""  # of that base's weights: a voice fits one base only
+    reference_s: float = 0.0  # seconds of sound it was made from
     family: str = "fast"
     format: int = FORMAT
     path: str = ""  # folder it was read from; not stored
@@ -55,7 +59,8 @@ class VoiceCard:
         fault = _fault(values)
         if fault is not None:
             raise VoiceError(f"{path} {fault}; the voice is damaged: get or make it again")
-        return cls(**values | {"languages": tuple(values["languages"]), "path": str(folder)})
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**values | lists | {"path": str(folder)})
 
 
 def safe_name(text: str) -> str:
@@ -67,13 +72,14 @@ def _fault(values: Any) -> str | None:
     """Say what in the content of a voice.json is wrong; None where all is right."""
     if not isinstance(values, dict):
         return "holds no JSON object"
-    kinds = {field.name: str(field.type) for field in fields(VoiceCard) if field.name != "path"}
-    for text, keys in (("lacks", kinds.keys() - values.keys()), ("holds the unknown", values.keys() - kinds.keys())):
+    known = {field.name: field for field in fields(VoiceCard) if field.name != "path"}
+    needed = {name for name, field in known.items() if field.default is MISSING}
+    for text, keys in (("lacks", needed - values.keys()), ("holds the unknown", values.keys() - known.keys())):
         if keys:
             return f"{text} {', '.join(sorted(keys))}"
-    for name, kind in kinds.items():
-        if not _is_of(kind, values[name]):
-            return f"has {name} {values[name]!r}, which is no {kind}"
+    for name, value in values.items():
+        if not _is_of(str(known[name].type), value):
+            return f"has {name} {value!r}, which is no {known[name].type}"
     if values["name"] != safe_name(values["name"]):
         return f"has the name {values['name']!r}, which cannot be part of a file name"
     return None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from timbre.audio.listing import find_sounds
 from timbre.audio.source import FileSource, mix_weights, mono_blocks
+from timbre.config.sovits import SovitsFiles
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
 from timbre.pitch.trackers import load_tracker
@@ -18,17 +19,40 @@ from timbre.voice.card import CARD_FILE, VoiceCard, safe_name
 from timbre.voice.fast import FastVoice, read_voice
 from timbre.voice.reference import MAX_REFERENCE_S, hear
 from timbre.voice.shelf import find_voice
+from timbre.voice.sovits.folder import read_parts
+from timbre.voice.sovits.importing import open_sovits_files, sovits_folders
+from timbre.voice.sovits.voice import FAMILY as SOVITS
+from timbre.voice.sovits.voice import SovitsVoice
+
+Voice = FastVoice | SovitsVoice
+"""A voice of any family. All say `sample_rate_hz` and `card`, and `check` what settings ask of them."""
 
 
-def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> FastVoice:
+def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> Voice:
     """Load a voice by name (see `list_voices`) or from its folder.
 
-    Raises VoiceError where there is none, or it is damaged or made for another base.
+    Raises VoiceError where there is none, it is damaged, or its base is another or its family unknown.
     """
     folder = Path(name_or_folder)
     if not (folder / CARD_FILE).is_file():
         folder = Path(find_voice(str(name_or_folder)).path)
-    return read_voice(folder, load_base(device=device))
+    family = VoiceCard.read(folder).family
+    if family == "fast":
+        return read_voice(folder, load_base(device=device))
+    if family == SOVITS:
+        return SovitsVoice(VoiceCard.read(folder), read_parts(folder), device)
+    raise VoiceError(f"the voice in {folder} is of the unknown family {family!r}; a newer timbre may read it")
+
+
+def sovits_voice(
+    files: SovitsFiles, *, weights_dir: str | Path | None = None, device: str = "cpu"
+) -> tuple[SovitsVoice, tuple[str, ...]]:
+    """Make a voice from files of so-vits-svc without keeping it; returns it and notes for its user.
+
+    A vocoder is looked for in `weights_dir`, in the usual folders, and in the tree that the model lies in. Errors as
+    in `timbre.voice.sovits.importing.open_sovits_files`.
+    """
+    return open_sovits_files(files, sovits_folders(files, weights_dir), device=device)
 
 
 def voice_like(references: Sequence[Path], *, device: str = "cpu", base: Base | None = None) -> FastVoice:

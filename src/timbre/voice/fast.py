@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +14,15 @@ from torch import Tensor
 from timbre.config.convert import ConvertSettings
 from timbre.config.fast import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.dsp.frontend import N_MELS
-from timbre.errors import OutputError, VoiceError
+from timbre.errors import VoiceError
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder, Timbre
 from timbre.voice.base import Base
-from timbre.voice.card import CARD_FILE, VoiceCard
+from timbre.voice.card import VoiceCard
 from timbre.voice.equaliser import make_equaliser
 from timbre.voice.render import FastRenderer
+from timbre.voice.saving import new_voice
 
 REFERENCE_FILE = "reference.safetensors"
 
@@ -63,6 +61,10 @@ class FastVoice:
             self._timbre = reference.timbre(base.networks.decoder)
             self._equaliser = make_equaliser(reference.content, reference.correction, frontend)
 
+    def check(self, settings: ConvertSettings) -> None:
+        """Raise SettingsError for settings that this family does not know."""
+        settings.check_family("fast", self.card.name)
+
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
         """Begin a rendering; `settings` gives retrieval ratio and seed."""
         return FastRenderer(
@@ -83,22 +85,10 @@ class FastVoice:
 
         Raises OutputError where `folder` exists without `force`, or is anything but a voice: only a voice is replaced.
         """
-        if folder.exists() and not force:
-            raise OutputError(f"{folder} exists; choose another folder or use --force")
-        if folder.exists() and not (folder / CARD_FILE).is_file():
-            raise OutputError(f"{folder} is no voice and is not replaced by one; choose another folder")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = folder.with_name(f".{uuid.uuid4().hex}.part")
-        temporary.mkdir()
-        try:
+        with new_voice(folder, force=force) as temporary:
             self.card.save(temporary)
             tensors = {name: value.half().contiguous().cpu() for name, value in vars(self.reference).items()}
             (temporary / REFERENCE_FILE).write_bytes(serialize(tensors))
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(temporary, folder)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
         return replace(self.card, path=str(folder))
 
 

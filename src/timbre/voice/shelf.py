@@ -7,6 +7,7 @@ import logging
 import os
 from pathlib import Path
 
+from timbre.config.places import user_folder
 from timbre.errors import VoiceError
 from timbre.voice.card import CARD_FILE, VoiceCard
 
@@ -17,9 +18,17 @@ logger = logging.getLogger(__name__)
 
 
 def voice_folders() -> list[Path]:
-    """Return the folders that hold voices: the packaged one, then those in $TIMBRE_VOICES."""
-    own = [Path(entry) for entry in os.environ.get(VOICES_VARIABLE, "").split(os.pathsep) if entry]
-    return [ASSETS / "voices", *own]
+    """Return the folders that hold voices: the packaged one, the user's own, then those in $TIMBRE_VOICES."""
+    return [ASSETS / "voices", user_folder("data", "voices"), *_named_folders()]
+
+
+def new_voice_folder(name: str) -> Path:
+    """Return where a new voice belongs: the first folder in $TIMBRE_VOICES, or the user's own."""
+    return next(iter(_named_folders()), user_folder("data", "voices")) / name
+
+
+def _named_folders() -> list[Path]:
+    return [Path(entry) for entry in os.environ.get(VOICES_VARIABLE, "").split(os.pathsep) if entry]
 
 
 def list_voices() -> list[VoiceCard]:

@@ -1,0 +1,106 @@
+"""The second pass for voices that hear whole stretches: cut at silences, rendered one by one, faded together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from timbre.audio.assembly import Clip, assemble, plan_clips
+from timbre.audio.compatible_assembly import assemble_compatible
+from timbre.audio.loudness import match_loudness_envelope
+from timbre.audio.slicing import Piece
+from timbre.audio.source import SoundSource, mono_blocks
+from timbre.config.assembly import AssemblySettings
+from timbre.config.convert import ConvertSettings
+from timbre.config.slicing import SliceSettings
+from timbre.convert.scan import Scan, open_tracker
+from timbre.dsp.frontend import SAMPLE_RATE_HZ as SCAN_RATE_HZ
+from timbre.dsp.sinc_resample import sinc_resample
+from timbre.voice.sovits.voice import SovitsVoice
+
+Wave = NDArray[np.float32]
+
+
+class _Rendering:
+    """One sound on its way through a voice: tracks the pitch of a stretch, describes it and renders it."""
+
+    def __init__(self, voice: SovitsVoice, shift_semitones: float, settings: ConvertSettings) -> None:
+        self._voice, self._ratio = voice, 2 ** (shift_semitones / 12)
+        self._extractor = voice.extractor(settings)
+        self._renderer = voice.renderer(settings, self._extractor)
+        self._tracker = open_tracker(settings)
+
+    def render(self, wave: Wave, first_frame: int, join_frame: int | None) -> Wave:
+        """Render `wave` [N] at the voice's rate: [N // hop * hop]."""
+        track = self._tracker.track(wave, self._voice.sample_rate_hz, self._voice.hop_samples)
+        frames = self._extractor.frames(torch.from_numpy(wave).to(self._voice.device), track, self._ratio)
+        return self._renderer.render(frames, first_frame, join_frame).cpu().numpy()
+
+
+def render_clips(
+    voice: SovitsVoice,
+    source: SoundSource,
+    scanned: Scan,
+    shift_semitones: float,
+    settings: ConvertSettings,
+    total: int,
+) -> Iterator[tuple[Wave, Wave]]:
+    """Yield what was heard and what came out, both at the voice's rate, `total` samples of each."""
+    rate, hop = voice.sample_rate_hz, voice.hop_samples
+    rendering = _Rendering(voice, shift_semitones, settings)
+
+    def render(heard: Wave, clip: Clip) -> Wave:
+        join_frame = (clip.start + clip.fade_samples // 2) // hop if clip.fade_samples else None
+        return rendering.render(heard, clip.heard_start // hop, join_frame)
+
+    clips = plan_clips(
+        _pieces_at(scanned, rate, total, settings),
+        hop,
+        longest_samples=round(settings.longest_chunk_s * rate),
+        overlap_samples=round(settings.overlap_s * settings.overlap_retain * rate),
+        context_samples=round(settings.context_s * rate),
+    )
+    yield from assemble(mono_blocks(source, scanned.weights, rate), total, clips, render)
+
+
+def _pieces_at(scanned: Scan, rate: int, total: int, settings: ConvertSettings) -> list[Piece]:
+    """Return the pieces of the scan in samples at `rate`."""
+    if settings.keep_silence:
+        return [Piece(False, 0, total)]
+    borders = [min(total, round(piece.end * rate / SCAN_RATE_HZ)) for piece in scanned.pieces[:-1]] + [total]
+    return [
+        Piece(piece.silent, start, end)
+        for piece, start, end in zip(scanned.pieces, [0, *borders], borders, strict=False)
+    ]
+
+
+def render_compatible(
+    voice: SovitsVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
+) -> Wave:
+    """Return the whole sound cut, padded, joined and levelled as so-vits-svc 4.1 did (pipeline spec 6.3, 6.4)."""
+    rate = voice.sample_rate_hz
+    rendering = _Rendering(voice, shift_semitones, settings)
+
+    def convert(samples: Wave, sample_rate_hz: int, first_frame: int) -> Wave:
+        wave = sinc_resample(torch.from_numpy(samples), sample_rate_hz, rate).numpy()
+        sound = rendering.render(wave, first_frame, None)
+        return match_loudness_envelope(wave, rate, sound, rate, settings.loudness_envelope)
+
+    blocks = mono_blocks(source, scanned.weights, source.sample_rate_hz)
+    return assemble_compatible(
+        np.concatenate(list(blocks)),
+        source.sample_rate_hz,
+        convert,
+        rate,
+        voice.hop_samples,
+        SliceSettings(threshold_db=settings.slice_threshold_db),
+        AssemblySettings(
+            clip_s=settings.max_chunk_s or 0.0,
+            crossfade_s=settings.overlap_s if settings.max_chunk_s else 0.0,
+            crossfade_retain=settings.overlap_retain,
+            pad_s=settings.context_s,
+        ),
+    )

@@ -1,0 +1,108 @@
+"""Writing a voice back as the files that so-vits-svc reads (models spec 7.3, 9.8; pipeline spec 5)."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import struct
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor
+
+from timbre.errors import OutputError
+from timbre.voice.sovits.parts import DIFFUSION, MODEL, Network, Origin, SovitsParts
+
+_BASE_RATE = 1e-4  # what a file without training state says
+
+
+def export_sovits(parts: SovitsParts, folder: Path) -> list[Path]:
+    """Write G_*.pth, config.json and what else a voice has into the new folder `folder`; returns the files.
+
+    The numbers are those that were imported, under the original names. Raises OutputError where `folder` exists.
+    """
+    if folder.exists():
+        raise OutputError(f"{folder} exists; choose a new folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = folder.with_name(f".{uuid.uuid4().hex}.part")
+    temporary.mkdir()
+    try:
+        _write_all(parts, temporary)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def write_generator(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors as a G_*.pth without training state, whole or not at all."""
+    content = {"model": dict(tensors), "iteration": 0, "optimizer": None, "learning_rate": _BASE_RATE}
+    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        torch.save(content, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_all(parts: SovitsParts, folder: Path) -> None:
+    origins = parts.origins
+    if parts.model is not None:
+        write_generator(parts.model.tensors, folder / _file_name(origins.get(MODEL), ".pth", "G_0.pth"))
+        (folder / "config.json").write_text(json.dumps(parts.model.config, indent=2) + "\n", encoding="ascii")
+    if parts.diffusion is not None:
+        _write_diffusion(parts.diffusion, folder / "diffusion", origins.get(DIFFUSION))
+    if parts.vocoder is not None:
+        place = folder / "nsf_hifigan"
+        place.mkdir()
+        torch.save({"generator": dict(parts.vocoder.tensors)}, place / "model")
+        (place / "config.json").write_text(json.dumps(parts.vocoder.config, indent=2) + "\n", encoding="ascii")
+    if parts.centres:
+        torch.save(
+            {name: _kmeans_entry(centres) for name, centres in parts.centres.items()}, folder / "kmeans_10000.pt"
+        )
+    if parts.indexes:
+        (folder / "feature_and_index.pkl").write_bytes(pickled_indexes(parts.indexes))
+
+
+def _write_diffusion(network: Network, place: Path, origin: Origin | None) -> None:
+    place.mkdir()
+    name = _file_name(origin, ".pt", "model_0.pt")
+    torch.save({"global_step": 0, "model": dict(network.tensors)}, place / name)
+    (place / "config.yaml").write_text(yaml.safe_dump(_plain(network.config)), encoding="ascii")
+
+
+def _file_name(origin: Origin | None, suffix: str, otherwise: str) -> str:
+    """Return the name the file had, where it is one that so-vits-svc would find."""
+    return origin.file if origin is not None and origin.file.endswith(suffix) else otherwise
+
+
+def _kmeans_entry(centres: Tensor) -> dict[str, Any]:
+    return {"n_features_in_": centres.shape[1], "_n_threads": 1, "cluster_centers_": centres.numpy()}
+
+
+def pickled_indexes(indexes: Mapping[int, bytes]) -> bytes:
+    """Return the pickle {speaker id: faiss index} that faiss would write for these serialised indexes.
+
+    Written by hand, because faiss itself need not be here: each index is an empty object of its class with the state
+    {"this": bytes} (pipeline spec 5.2).
+    """
+    written = [pickle.PROTO, b"\x03", pickle.EMPTY_DICT, pickle.MARK]
+    for speaker_id, content in indexes.items():
+        written += [pickle.BININT, struct.pack("<i", speaker_id)]
+        written += [pickle.GLOBAL, b"faiss.swigfaiss\nIndexIVFFlat\n", pickle.EMPTY_TUPLE, pickle.NEWOBJ]
+        written += [pickle.EMPTY_DICT, pickle.BINUNICODE, struct.pack("<I", 4), b"this"]
+        written += [pickle.BINBYTES, struct.pack("<I", len(content)), content, pickle.SETITEM, pickle.BUILD]
+    return b"".join([*written, pickle.SETITEMS, pickle.STOP])
+
+
+def _plain(value: Any) -> Any:
+    """Return nested mappings and sequences as dictionaries and lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value

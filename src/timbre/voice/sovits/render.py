@@ -1,0 +1,156 @@
+"""Turn the Frames of a stretch of sound into a so-vits-svc voice (pipeline spec 6.3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from timbre.config.convert import ConvertSettings
+from timbre.dsp.sinc_resample import sinc_resample
+from timbre.features.clips import ClipExtractor
+from timbre.features.frames import Frames
+from timbre.models.diffusion.unit2mel import Unit2Mel
+from timbre.models.vits.synthesizer import Synthesizer
+from timbre.nn.draws import Draws, SeededDraws, TimelineDraws
+from timbre.nn.harmonic_source import SourceForm, harmonic_phases
+from timbre.pitch.gaps import bridge
+from timbre.vocoder.enhancer import Enhancer
+from timbre.vocoder.nsf_hifigan import NsfHifigan
+
+REFERENCE_SEED = 52468  # with which so-vits-svc began every chunk
+
+
+@dataclass(frozen=True)
+class Networks:
+    """The networks a rendering uses, ready on one device; those it does not use may be absent."""
+
+    synthesizer: Synthesizer | None
+    unit2mel: Unit2Mel | None
+    vocoder: NsfHifigan | None
+    sample_rate_hz: int
+    hop_samples: int
+    source_rate_hz: int  # at which the harmonics are counted
+    source_form: SourceForm
+
+
+@dataclass(frozen=True)
+class _Carried:
+    """Where the last stretch left the phases of the harmonics."""
+
+    first_frame: int
+    phases: Tensor  # [T, harmonics] cycles at the start of each frame
+
+
+class SovitsRenderer:
+    """One rendering in progress: stretches of one sound, in order, each overlapping the one before.
+
+    Phases of the harmonics and noise continue from stretch to stretch, so that overlapping renderings of one sound
+    agree and can fade into each other. With `compatible` each stretch begins anew, as in so-vits-svc.
+    """
+
+    def __init__(
+        self, networks: Networks, extractor: ClipExtractor, speaker_id: int, settings: ConvertSettings
+    ) -> None:
+        self.networks, self.extractor, self.speaker_id, self.settings = networks, extractor, speaker_id, settings
+        self._carried: _Carried | None = None
+
+    @torch.inference_mode()
+    def render(self, frames: Frames, first_frame: int = 0, join_frame: int | None = None) -> Tensor:
+        """Render frames [T] that begin at `first_frame` of the sound; returns [T * hop_samples].
+
+        From `join_frame` on the result takes over from the stretch rendered before; None: it begins on its own.
+        """
+        settings, n_frames = self.settings, len(frames.f0_hz)
+        draws: Draws = (
+            SeededDraws(REFERENCE_SEED) if settings.compatible else TimelineDraws(settings.seed, first_frame, n_frames)
+        )
+        held_hz = bridge(np.where(frames.voiced.cpu(), frames.f0_hz.cpu(), 0)).astype(np.float32)
+        f0_hz = torch.from_numpy(held_hz).to(frames.content)
+        start = self._start_phases(f0_hz, first_frame, join_frame)
+        sound = f0_hz.new_zeros(0)
+        if self.networks.synthesizer is not None and not settings.only_diffusion:
+            sound, f0_hz = self._synthesize(self.networks.synthesizer, frames, f0_hz, draws, start)
+        if settings.shallow_diffusion or settings.only_diffusion:
+            sound = self._diffuse(frames, f0_hz, sound, draws, start)
+        if settings.enhance:
+            sound = self._enhance(sound, f0_hz, draws, start)
+        phases = start + self._phases(f0_hz)
+        self._carried = _Carried(first_frame, phases)
+        return sound
+
+    def _phases(self, f0_hz: Tensor) -> Tensor:
+        return harmonic_phases(f0_hz[None], self.networks.source_rate_hz, self.networks.hop_samples)[0]
+
+    def _start_phases(self, f0_hz: Tensor, first_frame: int, join_frame: int | None) -> Tensor:
+        """Return the phases [harmonics] to begin with, so that they agree with the last stretch at the join."""
+        phases = self._phases(f0_hz)
+        carried = self._carried
+        if join_frame is None or carried is None or self.settings.compatible:
+            return torch.zeros_like(phases[0])
+        there = min(max(0, join_frame - carried.first_frame), len(carried.phases) - 1)
+        here = min(max(0, join_frame - first_frame), len(phases) - 1)
+        return carried.phases[there] - phases[here]
+
+    def _synthesize(
+        self, synthesizer: Synthesizer, frames: Frames, f0_hz: Tensor, draws: Draws, start: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        volume = torch.exp(0.5 * frames.loudness)[None] if synthesizer.shape.vol_embedding else None
+        sound, used_f0_hz = synthesizer.infer(
+            frames.content.T[None],
+            f0_hz[None],
+            frames.voiced[None].to(f0_hz),
+            torch.tensor([self.speaker_id], device=f0_hz.device),
+            draws,
+            noise_scale=self.settings.noise_scale,
+            predict_f0=self.settings.predict_pitch,
+            volume=volume,
+            source_form=self.networks.source_form,
+            start_cycles=start,
+        )
+        return sound[0, 0], used_f0_hz[0]
+
+    def _diffuse(self, frames: Frames, f0_hz: Tensor, sound: Tensor, draws: Draws, start: Tensor) -> Tensor:
+        """Render by diffusion, alone or from `sound` on (models spec 9.7)."""
+        unit2mel, vocoder, settings = self.networks.unit2mel, self.networks.vocoder, self.settings
+        assert unit2mel is not None and vocoder is not None  # what a rendering needs is checked before it begins
+        content, mel = frames.content, None
+        volume = torch.exp(0.5 * frames.loudness)
+        if settings.shallow_diffusion:
+            synthesizer = self.networks.synthesizer
+            assert synthesizer is not None
+            mel = vocoder.mel(sound[None]).transpose(1, 2)
+            if not synthesizer.shape.vol_embedding:
+                volume = self.extractor.volume(sound)
+            if settings.second_encoding:
+                content = self.extractor.content(sound, len(f0_hz))
+        speaker = torch.tensor([[self.speaker_id]], device=f0_hz.device)
+        condition = unit2mel.condition(content[None], f0_hz[None, :, None], volume[None, :, None], speaker)
+        mel = unit2mel.sample(
+            condition,
+            draws,
+            method=settings.diffusion_method or unit2mel.shape.infer_method,
+            speedup=settings.diffusion_speedup or unit2mel.shape.infer_speedup,
+            k_step=settings.diffusion_steps if mel is not None else None,
+            mel=mel,
+        )
+        return vocoder.synthesize(mel.transpose(1, 2), f0_hz[None], draws, start_cycles=start)[0, 0]
+
+    def _enhance(self, sound: Tensor, f0_hz: Tensor, draws: Draws, start: Tensor) -> Tensor:
+        """Render again with the vocoder (models spec 10.4), at the rate and length of `sound`."""
+        vocoder, rate = self.networks.vocoder, self.networks.sample_rate_hz
+        assert vocoder is not None
+        enhanced, enhanced_rate = Enhancer(vocoder).enhance(
+            sound[None],
+            rate,
+            f0_hz[None],
+            self.networks.hop_samples,
+            self.settings.enhancer_key,
+            0.0,
+            draws,
+            start_cycles=start,
+        )
+        resampled = sinc_resample(enhanced, enhanced_rate, rate)[: len(sound)]
+        return torch.nn.functional.pad(resampled, (0, len(sound) - len(resampled)))

@@ -10,18 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from timbre.config.convert import ConvertSettings
-    from timbre.convert.arrays import load_voice, voice_like
+    from timbre.convert.arrays import load_sovits_voice, load_voice, voice_like
     from timbre.errors import TimbreError
     from timbre.voice.shelf import list_voices
 
 __version__ = "0.1.0"
 
-__all__ = ["ConvertSettings", "TimbreError", "__version__", "list_voices", "load_voice", "voice_like"]
+__all__ = [
+    "ConvertSettings",
+    "TimbreError",
+    "__version__",
+    "list_voices",
+    "load_sovits_voice",
+    "load_voice",
+    "voice_like",
+]
 
 _HOMES = {
     "ConvertSettings": "timbre.config.convert",
     "TimbreError": "timbre.errors",
     "list_voices": "timbre.voice.shelf",
+    "load_sovits_voice": "timbre.convert.arrays",
     "load_voice": "timbre.convert.arrays",
     "voice_like": "timbre.convert.arrays",
 }

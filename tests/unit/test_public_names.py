@@ -18,6 +18,7 @@ def test_list_of_public_names() -> None:
         "TimbreError",
         "__version__",
         "list_voices",
+        "load_sovits_voice",
         "load_voice",
         "voice_like",
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,14 @@ from numpy.typing import NDArray
 
 from timbre.audio.source import ArraySource
 from timbre.config.convert import ConvertSettings
+from timbre.config.sovits import SovitsFiles
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import scan, scan_tracker
 from timbre.voice import catalog
 from timbre.voice.card import VoiceCard
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,21 @@ class LoadedVoice:
 def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> LoadedVoice:
     """Load a voice by name or folder; see `timbre.voice.catalog.load_voice`."""
     return LoadedVoice(catalog.load_voice(name_or_folder, device=device))
+
+
+def load_sovits_voice(
+    *, weights_dir: str | Path | None = None, device: str = "cpu", **files: str | Path
+) -> LoadedVoice:
+    """Load a voice from the files of so-vits-svc: model, config, diffusion_model, diffusion_config, vocoder and so on.
+
+    The names are those of `timbre.config.sovits.SovitsFiles`; errors as in `timbre.voice.catalog.sovits_voice`, and
+    SettingsError for another name. What the reader has to say is logged as a warning.
+    """
+    given = SovitsFiles.from_mapping({role: str(path) for role, path in files.items()})
+    voice, notes = catalog.sovits_voice(given, weights_dir=weights_dir, device=device)
+    for note in notes:
+        logger.warning("%s", note)
+    return LoadedVoice(voice)
 
 
 def voice_like(references: str | Path | Sequence[str | Path], *, device: str = "cpu") -> LoadedVoice:

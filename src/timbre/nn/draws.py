@@ -44,8 +44,8 @@ class SeededDraws:
 class TimelineDraws:
     """Noise that belongs to a place on the timeline: overlapping stretches of one sound draw the same for one frame.
 
-    Numbers with one value for each frame (a last axis of `n_frames`) depend on seed, request and frame only, phases
-    (uniform) on seed and request; all else is new for each stretch.
+    Numbers for each frame (a last axis of `n_frames`) or each sample of each frame (a second axis of a multiple of it)
+    depend on seed, request and frame only, phases (uniform) on seed and request; all else is new for each stretch.
     """
 
     def __init__(self, seed: int, first_frame: int, n_frames: int) -> None:
@@ -54,21 +54,29 @@ class TimelineDraws:
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers."""
-        request = self._next_request()
-        if shape[-1] != self._n_frames:
-            return torch.randn(shape, generator=_generator(self._seed, request, self._first_frame))
-        first_block, offset = divmod(self._first_frame, _BLOCK_FRAMES)
-        n_blocks = -(-(offset + self._n_frames) // _BLOCK_FRAMES)
-        block_shape = (*shape[:-1], _BLOCK_FRAMES)
-        blocks = [
-            torch.randn(block_shape, generator=_generator(self._seed, request, block))
-            for block in range(first_block, first_block + n_blocks)
-        ]
-        return torch.cat(blocks, dim=-1)[..., offset : offset + self._n_frames]
+        request, n_frames = self._next_request(), self._n_frames
+        if shape[-1] == n_frames:
+            return self._on_timeline(request, (*shape[:-1],), 1, ()).flatten(-2)
+        if len(shape) == 3 and shape[1] % n_frames == 0:
+            return self._on_timeline(request, shape[:1], shape[1] // n_frames, shape[2:]).flatten(1, 2)
+        return torch.randn(shape, generator=_generator(self._seed, request, self._first_frame))
 
     def uniform(self, *shape: int) -> Tensor:
         """Return numbers from 0 to below 1."""
         return torch.rand(shape, generator=_generator(self._seed, self._next_request(), 0))
+
+    def _on_timeline(
+        self, request: int, before: tuple[int, ...], samples_per_frame: int, after: tuple[int, ...]
+    ) -> Tensor:
+        """Return numbers [*before, n_frames, samples_per_frame, *after], put together from blocks of frames."""
+        first_block, offset = divmod(self._first_frame, _BLOCK_FRAMES)
+        n_blocks = -(-(offset + self._n_frames) // _BLOCK_FRAMES)
+        shape = (*before, _BLOCK_FRAMES, samples_per_frame, *after)
+        blocks = [
+            torch.randn(shape, generator=_generator(self._seed, request, block))
+            for block in range(first_block, first_block + n_blocks)
+        ]
+        return torch.cat(blocks, dim=len(before)).narrow(len(before), offset, self._n_frames)
 
     def _next_request(self) -> int:
         self._n_requests += 1

@@ -55,6 +55,8 @@ CASES = [
     (tensors("module.feature_extractor.conv0.weight", "module.positional_embedding.conv.bias"), FileKind.HUBERT_SOFT),
     ({"state_dict": tensors("feature_extractor.dummy_weight"), "config": {}}, FileKind.DPHUBERT),
     ({"dims": {}, "model_state_dict": {}}, FileKind.WHISPER),
+    (tensors("encoder.conv1.bias", "encoder.embed_positions.weight", "encoder.layers.0.fc1.bias"), FileKind.WHISPER),
+    (tensors("model.encoder.conv1.bias", "model.encoder.embed_positions.weight"), FileKind.WHISPER),
     (tensors("unet.encoder.bn.weight", "fc.1.weight"), FileKind.RMVPE),
     ({"config": {}, "model": tensors("cent_table")}, FileKind.FCPE),
     (tensors("conv1_BN.weight", "classifier.weight"), FileKind.CREPE),

@@ -1,11 +1,10 @@
-"""Reading the weights of HuBERT networks from the forms they are found in (pipeline spec 1.2, 1.3, 1.5).
+"""Reading the weights of the HuBERT family from the forms they are found in (pipeline spec 1.2 to 1.5).
 
 Each form is a table from its names to ours and a few facts that tensor shapes do not show.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,29 +14,32 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from timbre.content.hubert_network import ConvSize, HubertNetwork, HubertSizes
-from timbre.errors import MissingWeightsError, WeightsError
+from timbre.content.hubert_network import ConvSize, HubertNetwork, HubertSizes, LayerSizes
+from timbre.content.transformer import DistanceSizes
+from timbre.errors import WeightsError
 from timbre.nn.weight_norm import legacy_name
+from timbre.weights.foreign import incomplete_refused, translated
+from timbre.weights.hugging_face import settings_beside, weights_file
 from timbre.weights.identify import FileKind, network_state, require_kind
 from timbre.weights.inert import InertStub
 from timbre.weights.restricted import read_checkpoint
 
-_FOLDER_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-_FOLDER_CONFIG = "config.json"
 _STRIDES = (5, 2, 2, 2, 2, 2, 2)
 _HEAD_WIDTH = 64
+_MAX_DISTANCE_FRAMES = 800
 
 _CONV_TERM = r"\[(?:\(\d{1,6},\d{1,6},\d{1,6}\),?)+\](?:\*\d{1,2})?"
 _CONV_SUM = re.compile(rf"{_CONV_TERM}(?:\+{_CONV_TERM})*")
 
 
 @dataclass(frozen=True)
-class _Traits:
+class Traits:
     """What the shapes of tensors do not show; None is to be guessed from what they do show."""
 
     heads: int | None = None
     norm_first: bool | None = None
     strides: tuple[int, ...] = _STRIDES
+    max_distance_frames: int = _MAX_DISTANCE_FRAMES  # WavLM only
 
 
 def _layer_renames(attention: str, attention_norm: str, expand: str, contract: str, norm: str) -> dict[str, str]:
@@ -54,7 +56,7 @@ def _layer_renames(attention: str, attention_norm: str, expand: str, contract: s
     return {rf"encoder\.layers\.(\d+)\.{re.escape(name)}\.": rf"layers.\1.{ours}." for name, ours in names.items()}
 
 
-_FAIRSEQ_RENAMES = {
+FAIRSEQ_RENAMES = {
     r"feature_extractor\.conv_layers\.(\d+)\.0\.": r"front.layers.\1.conv.",
     r"feature_extractor\.conv_layers\.(\d+)\.2\.(?:1\.)?": r"front.layers.\1.norm.",
     r"layer_norm\.": "projection_norm.",
@@ -62,9 +64,12 @@ _FAIRSEQ_RENAMES = {
     r"encoder\.pos_conv\.0\.": "position.conv.",
     r"encoder\.layer_norm\.": "norm.",
     r"final_proj\.": "final_projection.",
+    r"encoder\.layers\.(\d+)\.self_attn\.grep_linear\.": r"layers.\1.attention.gate.linear.",
+    r"encoder\.layers\.(\d+)\.self_attn\.grep_a$": r"layers.\1.attention.gate.constant",
+    r"encoder\.layers\.0\.self_attn\.relative_attention_bias\.": "distance_bias.buckets.",
     **_layer_renames("self_attn", "self_attn_layer_norm", "fc1", "fc2", "final_layer_norm"),
 }
-_HUGGING_FACE_RENAMES = {
+HUGGING_FACE_RENAMES = {
     r"feature_extractor\.conv_layers\.(\d+)\.conv\.": r"front.layers.\1.conv.",
     r"feature_extractor\.conv_layers\.(\d+)\.layer_norm\.": r"front.layers.\1.norm.",
     r"feature_projection\.layer_norm\.": "projection_norm.",
@@ -72,6 +77,9 @@ _HUGGING_FACE_RENAMES = {
     r"encoder\.pos_conv_embed\.conv\.": "position.conv.",
     r"encoder\.layer_norm\.": "norm.",
     r"(?:final_)?proj\.": "final_projection.",
+    r"encoder\.layers\.(\d+)\.attention\.gru_rel_pos_linear\.": r"layers.\1.attention.gate.linear.",
+    r"encoder\.layers\.(\d+)\.attention\.gru_rel_pos_const$": r"layers.\1.attention.gate.constant",
+    r"encoder\.layers\.0\.attention\.rel_attn_embed\.": "distance_bias.buckets.",
     **_layer_renames(
         "attention",
         "layer_norm",
@@ -98,14 +106,13 @@ def read_hubert(path: Path) -> HubertNetwork:
 
     Raises MissingWeightsError when there is no such file, WeightsError when it is damaged or holds something else.
     """
-    file = _weights_in(path) if path.is_dir() else path
+    file = weights_file(path)
     checkpoint = read_checkpoint(file)
     kind = require_kind(checkpoint, (FileKind.FAIRSEQ_HUBERT, FileKind.HUGGING_FACE_HUBERT), file)
     state = network_state(checkpoint.data)
     if kind is FileKind.FAIRSEQ_HUBERT:
-        return _build(state, _FAIRSEQ_RENAMES, _fairseq_traits(checkpoint.data), file.name)
-    traits = _hugging_face_traits(_json_settings(file.with_name(_FOLDER_CONFIG)))
-    return _build(state, _HUGGING_FACE_RENAMES, traits, file.name)
+        return build(state, FAIRSEQ_RENAMES, fairseq_traits(_fairseq_settings(checkpoint.data)), file.name)
+    return build(state, HUGGING_FACE_RENAMES, hugging_face_traits(settings_beside(file)), file.name)
 
 
 def read_hubert_soft(path: Path) -> HubertNetwork:
@@ -117,7 +124,45 @@ def read_hubert_soft(path: Path) -> HubertNetwork:
 
 def build_hubert_soft(state: Mapping[str, Tensor], name: str) -> HubertNetwork:
     """Build the network from the tensors of the file called `name`; raises WeightsError when they do not fit."""
-    return _build(state, _SOFT_RENAMES, _Traits(norm_first=False), name)
+    return build(state, _SOFT_RENAMES, Traits(norm_first=False), name)
+
+
+def build(
+    state: Mapping[str, Tensor], renames: Mapping[str, str], traits: Traits, name: str, network: str = "HuBERT"
+) -> HubertNetwork:
+    """Build the network, called `network`, whose sizes the tensors of the file called `name` show.
+
+    `renames` are patterns of its names with ours. Raises WeightsError when the tensors do not fit.
+    """
+    with incomplete_refused(name, network):
+        ours = own_names(state, renames)
+        return filled(_sizes_of(ours, traits), ours)
+
+
+def own_names(state: Mapping[str, Tensor], renames: Mapping[str, str]) -> dict[str, Tensor]:
+    """Translate the names, fold the weight norm and leave out what only training needs; all as float32."""
+    renamed: dict[str, Tensor] = {}
+    for key, value in _unpacked(state).items():
+        name = translated(legacy_name(key), renames)
+        if name is not None:
+            renamed[name] = value.float()
+        elif key.startswith(_NEEDED):
+            renamed[key] = value  # not understood: the caller refuses or ignores it
+    return _folded(renamed)
+
+
+def filled(sizes: HubertSizes, state: Mapping[str, Tensor], *, ignore_others: bool = False) -> HubertNetwork:
+    """Make the network with these weights, ready for evaluation.
+
+    Raises ValueError where weights are missing or, unless `ignore_others`, not understood, and whatever the sizes
+    or shapes cause.
+    """
+    with torch.device("meta"):
+        network = HubertNetwork(sizes)
+    missing, others = network.load_state_dict(state, strict=False, assign=True)
+    if missing or (others and not ignore_others):
+        raise ValueError("the weights are not those of the network")
+    return network.eval().requires_grad_(False)
 
 
 def conv_strides(text: str) -> tuple[int, ...]:
@@ -139,40 +184,30 @@ def conv_strides(text: str) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def _weights_in(folder: Path) -> Path:
-    for name in _FOLDER_WEIGHTS:
-        if (folder / name).is_file():
-            return folder / name
-    raise MissingWeightsError(
-        f"the folder {str(folder)!r} holds neither {' nor '.join(_FOLDER_WEIGHTS)}; download one of them into it"
+def hugging_face_traits(config: Mapping[str, Any]) -> Traits:
+    """Read config.json of a Hugging Face folder, which may lack any of the settings."""
+    strides = config.get("conv_stride")
+    return Traits(
+        config.get("num_attention_heads"),
+        config.get("do_stable_layer_norm"),
+        tuple(strides) if isinstance(strides, list) else _STRIDES,
+        config.get("max_bucket_distance", _MAX_DISTANCE_FRAMES),
     )
 
 
-def _json_settings(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{str(path)!r} is not valid JSON ({error}); download it again") from error
-    if not isinstance(settings, dict):
-        raise WeightsError(f"{str(path)!r} holds no settings by name; download it again")
-    return settings
-
-
-def _hugging_face_traits(config: Mapping[str, Any]) -> _Traits:
-    heads, norm_first, strides = (
-        config.get(key) for key in ("num_attention_heads", "do_stable_layer_norm", "conv_stride")
+def fairseq_traits(settings: Mapping[str, Any]) -> Traits:
+    """Read a model's settings by fairseq's names, which WavLM shares; any of them may be missing."""
+    convs = _plain(settings.get("conv_feature_layers"))
+    return Traits(
+        _plain(settings.get("encoder_attention_heads")),
+        _plain(settings.get("layer_norm_first")),
+        conv_strides(convs) if isinstance(convs, str) else _STRIDES,
+        settings.get("max_distance", _MAX_DISTANCE_FRAMES),
     )
-    return _Traits(heads, norm_first, tuple(strides) if isinstance(strides, list) else _STRIDES)
 
 
-def _fairseq_traits(data: Mapping[str, Any]) -> _Traits:
-    settings = _fields(_fields(data.get("cfg")).get("model")) or _fields(data.get("args"))
-    heads, norm_first, convs = (
-        _plain(settings.get(key)) for key in ("encoder_attention_heads", "layer_norm_first", "conv_feature_layers")
-    )
-    return _Traits(heads, norm_first, conv_strides(convs) if isinstance(convs, str) else _STRIDES)
+def _fairseq_settings(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _fields(_fields(data.get("cfg")).get("model")) or _fields(data.get("args"))
 
 
 def _fields(value: Any) -> Mapping[str, Any]:
@@ -201,26 +236,6 @@ def _unpacked(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return split
 
 
-def _renamed(state: Mapping[str, Tensor], renames: Mapping[str, str]) -> dict[str, Tensor]:
-    """Translate the names and leave out what only training needs; all as float32."""
-    renamed: dict[str, Tensor] = {}
-    for key, value in state.items():
-        name = _new_name(key, renames)
-        if name is not None:
-            renamed[name] = value.float()
-        elif key.startswith(_NEEDED):
-            renamed[key] = value  # not understood: loading refuses it
-    return renamed
-
-
-def _new_name(key: str, renames: Mapping[str, str]) -> str | None:
-    for pattern, ours in renames.items():
-        match = re.match(pattern, key)
-        if match:
-            return match.expand(ours) + legacy_name(key)[match.end() :]
-    return None
-
-
 def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Replace the weight norm of the position convolution, taken over all axes but the taps, by the plain weight."""
     folded = dict(state)
@@ -231,26 +246,18 @@ def _folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return folded
 
 
-def _build(state: Mapping[str, Tensor], renames: Mapping[str, str], traits: _Traits, name: str) -> HubertNetwork:
-    try:
-        ours = _folded(_renamed(_unpacked(state), renames))
-        with torch.device("meta"):
-            network = HubertNetwork(_sizes_of(ours, traits))
-        network.load_state_dict(ours, assign=True)
-    except (KeyError, ValueError, IndexError, TypeError, ArithmeticError, AttributeError, RuntimeError) as error:
-        raise WeightsError(f"{name!r} holds no complete HuBERT network; download or copy it again") from error
-    return network.eval().requires_grad_(False)
-
-
-def _sizes_of(state: Mapping[str, Tensor], traits: _Traits) -> HubertSizes:
+def _sizes_of(state: Mapping[str, Tensor], traits: Traits) -> HubertSizes:
     n_convs, n_layers = _count(state, "front.layers"), _count(state, "layers")
     kernels = [state[f"front.layers.{i}.conv.weight"].shape for i in range(n_convs)]
     layer_mode = "front.layers.1.norm.weight" in state
     width, group_width, position_kernel = state["position.conv.weight"].shape
     projection = state.get("final_projection.weight")
-    heads = traits.heads or width // _HEAD_WIDTH
-    if width % heads:
+    buckets = state.get("distance_bias.buckets.weight")
+    distances = None if buckets is None else DistanceSizes(len(buckets), traits.max_distance_frames, buckets.shape[1])
+    heads = distances.heads if distances else traits.heads or width // _HEAD_WIDTH
+    if heads < 1 or width % heads:
         raise ValueError("the width is no multiple of the heads")
+    inner_width = state["layers.0.feed_forward.expand.weight"].shape[0]
     return HubertSizes(
         convs=tuple(
             ConvSize(shape[0], shape[2], stride) for shape, stride in zip(kernels, traits.strides, strict=True)
@@ -258,13 +265,13 @@ def _sizes_of(state: Mapping[str, Tensor], traits: _Traits) -> HubertSizes:
         conv_norm="layer" if layer_mode else "group",
         conv_bias="front.layers.0.conv.bias" in state,
         width=width,
-        n_layers=n_layers,
-        heads=heads,
-        inner_width=state["layers.0.feed_forward.expand.weight"].shape[0],
+        head_width=width // heads,
+        layers=(LayerSizes(heads, inner_width),) * n_layers,
         position_kernel=position_kernel,
         position_groups=width // group_width,
         norm_first=layer_mode if traits.norm_first is None else traits.norm_first,
         projected_width=0 if projection is None else projection.shape[0],
+        distances=distances,
     )
 
 

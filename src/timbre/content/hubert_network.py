@@ -1,6 +1,7 @@
 """The HuBERT network (W.-N. Hsu and others, 2021): convolutions over the wave, then transformer layers.
 
-Its pieces take their sizes as numbers, so that networks of the same family can be built from them.
+WavLM (S. Chen and others, 2022) is the same with a bias for distances in its attention, and DPHuBERT (Y. Peng and
+others, 2023) one of the two with parts cut out, so that each layer has its own sizes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from timbre.content.transformer import DistanceBias, DistanceSizes, EncoderLayer, FeedForward, SelfAttention
 
 ConvNorm = Literal["group", "layer"]
 
@@ -26,6 +29,15 @@ class ConvSize:
 
 
 @dataclass(frozen=True)
+class LayerSizes:
+    """The sizes of one transformer layer; a 0 is a part that the layer does not have."""
+
+    heads: int
+    inner_width: int
+    kept_heads: tuple[int, ...] | None = None  # of those that the bias for distances has; None: all
+
+
+@dataclass(frozen=True)
 class HubertSizes:
     """The sizes of the network; `projected_width` is 0 where it has no final projection."""
 
@@ -33,13 +45,14 @@ class HubertSizes:
     conv_norm: ConvNorm
     conv_bias: bool
     width: int
-    n_layers: int
-    heads: int
-    inner_width: int
+    head_width: int
+    layers: tuple[LayerSizes, ...]
     position_kernel: int
     position_groups: int
     norm_first: bool
     projected_width: int = 0
+    conv_scale: bool = False  # of each channel, where channels were cut out
+    distances: DistanceSizes | None = None
 
     @property
     def hop_samples(self) -> int:
@@ -78,20 +91,22 @@ class ConvLayer(nn.Module):
 class ConvFront(nn.Module):
     """From the wave to frames; group norm is on the first layer only and hears the whole wave."""
 
-    def __init__(self, convs: tuple[ConvSize, ...], norm: ConvNorm, *, bias: bool) -> None:
+    def __init__(self, convs: tuple[ConvSize, ...], norm: ConvNorm, *, bias: bool, scale: bool = False) -> None:
         super().__init__()
         inputs = [1, *(conv.channels for conv in convs)]
         self.layers = nn.ModuleList(
             ConvLayer(inputs[i], conv, norm if i == 0 or norm == "layer" else None, bias=bias)
             for i, conv in enumerate(convs)
         )
+        self.scale = nn.Parameter(torch.ones(convs[-1].channels)) if scale else None
 
     def forward(self, wave: Tensor) -> Tensor:
         """[B, N] -> [B, T, channels]."""
         x = wave.unsqueeze(1)
         for layer in self.layers:
             x = layer(x)
-        return x.transpose(1, 2)
+        x = x.transpose(1, 2)
+        return x if self.scale is None else x * self.scale
 
 
 class PositionConv(nn.Module):
@@ -107,78 +122,19 @@ class PositionConv(nn.Module):
         return functional.gelu(y).transpose(1, 2)
 
 
-class SelfAttention(nn.Module):
-    """Each frame looks at all frames; the matrix of T * T weights is never stored."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width)
-        self.key = nn.Linear(width, width)
-        self.value = nn.Linear(width, width)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, width] -> [B, T, width]."""
-        # [B, T, heads * d] -> [B, heads, T, d]
-        query, key, value = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
-        )
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        out: Tensor = self.output(seen.transpose(1, 2).flatten(2))
-        return out
-
-
-class FeedForward(nn.Module):
-    """Two linear layers with exact GELU between them."""
-
-    def __init__(self, width: int, inner_width: int) -> None:
-        super().__init__()
-        self.expand = nn.Linear(width, inner_width)
-        self.contract = nn.Linear(inner_width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, width] -> [B, T, width]."""
-        out: Tensor = self.contract(functional.gelu(self.expand(x)))
-        return out
-
-
-class EncoderLayer(nn.Module):
-    """Attention and feed-forward, each added to its input, with the norms before them or after the sums."""
-
-    def __init__(self, width: int, heads: int, inner_width: int, *, norm_first: bool) -> None:
-        super().__init__()
-        self.norm_first = norm_first
-        self.attention = SelfAttention(width, heads)
-        self.attention_norm = nn.LayerNorm(width)
-        self.feed_forward = FeedForward(width, inner_width)
-        self.feed_forward_norm = nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, width] -> [B, T, width]."""
-        if self.norm_first:
-            x = x + self.attention(self.attention_norm(x))
-            return torch.add(x, self.feed_forward(self.feed_forward_norm(x)))
-        x = self.attention_norm(x + self.attention(x))
-        out: Tensor = self.feed_forward_norm(x + self.feed_forward(x))
-        return out
-
-
 class HubertNetwork(nn.Module):
-    """A wave at 16 kHz -> features of 20 ms frames (pipeline spec 1.1 to 1.3)."""
+    """A wave at 16 kHz -> features of 20 ms frames (pipeline spec 1.1 to 1.4 and 1.7)."""
 
     def __init__(self, sizes: HubertSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.front = ConvFront(sizes.convs, sizes.conv_norm, bias=sizes.conv_bias)
+        self.front = ConvFront(sizes.convs, sizes.conv_norm, bias=sizes.conv_bias, scale=sizes.conv_scale)
         self.projection_norm = nn.LayerNorm(sizes.convs[-1].channels)
         self.projection = nn.Linear(sizes.convs[-1].channels, sizes.width)
         self.position = PositionConv(sizes.width, sizes.position_kernel, sizes.position_groups)
         self.norm = nn.LayerNorm(sizes.width)
-        self.layers = nn.ModuleList(
-            EncoderLayer(sizes.width, sizes.heads, sizes.inner_width, norm_first=sizes.norm_first)
-            for _ in range(sizes.n_layers)
-        )
+        self.distance_bias = None if sizes.distances is None else DistanceBias(sizes.distances)
+        self.layers = nn.ModuleList(_layer(sizes, layer) for layer in sizes.layers)
         self.final_projection = nn.Linear(sizes.width, sizes.projected_width) if sizes.projected_width else None
 
     def features(self, wave: Tensor, layer: int | None = None) -> Tensor:
@@ -187,15 +143,32 @@ class HubertNetwork(nn.Module):
         Layers count from 1, 0 is the input of the first, and those after `layer` do not run. None is the last one
         and, in a network that norms first, the norm at the end, which no layer asked for by its number gets.
         """
-        n_run = self.sizes.n_layers if layer is None else layer
-        if not 0 <= n_run <= self.sizes.n_layers:
-            raise ValueError(f"layer is {layer}; the network has {self.sizes.n_layers} layers")
+        n_layers = len(self.layers)
+        n_run = n_layers if layer is None else layer
+        if not 0 <= n_run <= n_layers:
+            raise ValueError(f"layer is {layer}; the network has {n_layers} layers")
         x: Tensor = self.projection(self.projection_norm(self.front(wave)))
         x = x + self.position(x)
         if not self.sizes.norm_first:
             x = self.norm(x)
+        by_distance = None if self.distance_bias is None else self.distance_bias(x.shape[1])
         for encoder_layer in self.layers[:n_run]:
-            x = encoder_layer(x)
+            x = encoder_layer(x, by_distance)
         if self.sizes.norm_first and layer is None:
             x = self.norm(x)
         return x
+
+
+def _layer(sizes: HubertSizes, layer: LayerSizes) -> EncoderLayer:
+    attention = feed_forward = None
+    if layer.heads:
+        attention = SelfAttention(
+            sizes.width,
+            layer.heads,
+            sizes.head_width,
+            distance_heads=None if sizes.distances is None else sizes.distances.heads,
+            kept_heads=layer.kept_heads,
+        )
+    if layer.inner_width:
+        feed_forward = FeedForward(sizes.width, layer.inner_width)
+    return EncoderLayer(attention, feed_forward, sizes.width, norm_first=sizes.norm_first)

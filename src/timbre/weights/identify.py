@@ -70,6 +70,8 @@ class _Signature:
 _SIGNATURES = (
     _Signature(FileKind.RVC_VOICE, entries=frozenset({"weight", "config"})),
     _Signature(FileKind.WHISPER, entries=frozenset({"dims", "model_state_dict"})),
+    _Signature(FileKind.WHISPER, ("encoder.embed_positions.", "encoder.conv1.")),
+    _Signature(FileKind.WHISPER, ("model.encoder.embed_positions.", "model.encoder.conv1.")),
     _Signature(FileKind.HIFIGAN_DISCRIMINATOR, entries=frozenset({"mpd", "msd"})),
     _Signature(FileKind.DPHUBERT, ("feature_extractor.dummy_weight",)),
     _Signature(FileKind.WAVLM, ("encoder.layers.0.self_attn.grep_linear.",)),

@@ -11,13 +11,18 @@ from timbre.config.places import user_folder
 WEIGHTS_VARIABLE = "TIMBRE_WEIGHTS"
 
 
+def own_weights_folder() -> Path:
+    """Return the folder in the user's cache where this program keeps weights; it need not exist."""
+    return user_folder("cache", "weights")
+
+
 def weights_folders(given: Path | None = None) -> list[Path]:
     """Return the folders to search, first to last: `given`, those in $TIMBRE_WEIGHTS, the user's cache, ./pretrain.
 
     The last is where a so-vits-svc tree has them. The folders need not exist.
     """
     named = [Path(entry) for entry in os.environ.get(WEIGHTS_VARIABLE, "").split(os.pathsep) if entry]
-    return [*([given] if given else []), *named, user_folder("cache", "weights"), Path("pretrain")]
+    return [*([given] if given else []), *named, own_weights_folder(), Path("pretrain")]
 
 
 def find_weights(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
@@ -27,3 +32,10 @@ def find_weights(names: Sequence[str], folders: Sequence[Path]) -> Path | None:
     """
     candidates = (folder / name for folder in folders for name in names)
     return next((path for path in candidates if path.exists()), None)
+
+
+def weights_in_folder(folder: Path, names: Sequence[str]) -> Path | None:
+    """Return the weights file in the folder of one network: called like one of `names`, or the only .safetensors."""
+    named = next((folder / name for name in names if (folder / name).is_file()), None)
+    others = list(folder.glob("*.safetensors"))
+    return others[0] if named is None and len(others) == 1 else named

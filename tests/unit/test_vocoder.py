@@ -111,11 +111,11 @@ def test_decimal_logarithms(tmp_path: Path, vocoder: NsfHifigan) -> None:
 def test_missing_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match="no vocoder"):
         find_vocoder(tmp_path / "nowhere")
-    with pytest.raises(MissingWeightsError, match=r"holds no model, .* and 0"):
+    with pytest.raises(MissingWeightsError, match=r"holds no model, .* and not just one \*\.safetensors"):
         find_vocoder(tmp_path)
     save_vocoder(tmp_path, "a.safetensors", old_state())
     save_vocoder(tmp_path, "b.safetensors", old_state())
-    with pytest.raises(MissingWeightsError, match="and 2"):
+    with pytest.raises(MissingWeightsError, match="not just one"):
         find_vocoder(tmp_path)
     (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"config\.json' cannot be read"):

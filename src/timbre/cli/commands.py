@@ -16,6 +16,7 @@ class CommandSpec:
 COMMANDS: dict[str, CommandSpec] = {
     "convert": CommandSpec("Give recordings another voice.", "timbre.cli.convert:convert"),
     "voice": CommandSpec("List and show the voices on this machine.", "timbre.cli.voice:voice"),
+    "weights": CommandSpec("List, find, add and fetch weights files.", "timbre.cli.weights:weights"),
     "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),
     "doctor": CommandSpec("Check this installation and report on it.", "timbre.cli.doctor:doctor"),
 }

@@ -1,8 +1,8 @@
-"""The progress bar of a conversion on stderr, and results on stdout that do not run into it."""
+"""Progress bars on stderr, and results on stdout that do not run into them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,12 +40,23 @@ class ConversionBar:
 @contextmanager
 def conversion_bar() -> Iterator[ConversionBar]:
     """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
+    with _bar() as bar:
+        yield ConversionBar(bar, bar.add_task("loading", total=None))
+
+
+@contextmanager
+def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how many of all bytes of `name` are there, as told to what this gives, while the block runs."""
+    with _bar() as bar:
+        task = bar.add_task(name, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _bar() -> Bar:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
-    bar = Bar(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)
-    with bar:
-        yield ConversionBar(bar, bar.add_task("loading", total=None))
+    return Bar(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)

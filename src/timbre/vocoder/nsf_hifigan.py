@@ -16,14 +16,16 @@ from timbre.nn.draws import Draws
 from timbre.nn.nsf_generator import NsfGenerator
 from timbre.nn.weight_norm import current_name, fold_weight_norm, legacy_name
 from timbre.vocoder.mel import VocoderMel
+from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.identify import FileKind, identify
 from timbre.weights.restricted import read_checkpoint
+from timbre.weights.search import weights_in_folder
 
 VOCODER_TYPES = ("nsf-hifigan", "nsf-hifigan-log10")
 CONFIG_FILE = "config.json"
+VOCODER_WEIGHTS = "nsf_hifigan"
+"""Their name in `timbre.weights.catalogue`."""
 
-_WEIGHTS_NAMES = ("model", "model.ckpt", "model.pt", "model.pth")  # "model" in the release of 2022, ".ckpt" in 2024
-_WEIGHTS_PATTERN = "*.safetensors"
 _LOG10_OF_E = 0.434294
 _STATE_ENTRIES = ("generator", "state_dict")
 _KEY_WRAPPERS = ("module.", "generator.", "module.")  # of training on several devices, and of training programs
@@ -135,16 +137,14 @@ def find_vocoder(place: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _weights_file_in(folder: Path) -> Path:
-    for name in _WEIGHTS_NAMES:
-        if (folder / name).is_file():
-            return folder / name
-    found = sorted(folder.glob(_WEIGHTS_PATTERN))
-    if len(found) != 1:
+    names = CATALOGUE[VOCODER_WEIGHTS].folder_weights
+    found = weights_in_folder(folder, names)
+    if found is None:
         raise MissingWeightsError(
-            f"the folder {str(folder)!r} holds no {', '.join(_WEIGHTS_NAMES)} and {len(found)} {_WEIGHTS_PATTERN}; "
+            f"the folder {str(folder)!r} holds no {', '.join(names)} and not just one *.safetensors; "
             "give the weights file of the vocoder itself"
         )
-    return found[0]
+    return found
 
 
 def _generator_tensors(content: Any) -> dict[str, Tensor]:

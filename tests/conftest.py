@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,13 +16,32 @@ if TYPE_CHECKING:
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+class _Folder(type(Path())):  # type: ignore[misc]
+    """A folder in which going to an absent file or folder skips the test."""
+
+    def __truediv__(self, name: str) -> _Folder:
+        inner = _Folder(str(self), name)
+        if not inner.exists():
+            pytest.skip(f"{name} is absent from {self}")
+        return inner
+
+
 def _folder(variable: str, default: str, inside: str = "") -> Path:
     """Return the folder that the environment variable names (default: beside the repository), or skip the test."""
     root = Path(os.environ.get(variable) or _REPOSITORY / default)
-    folder = root / inside
+    folder = _Folder(str(root), inside)
     if not folder.is_dir():
         pytest.skip(f"{variable} ({default}) has no folder {inside or '.'}")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fresh_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep all tests out of the cache and the weights of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TIMBRE_WEIGHTS", raising=False)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -33,6 +54,15 @@ def golden_pipeline() -> Path:
 def golden_models() -> Path:
     """Recorded results of the main networks."""
     return _folder("TIMBRE_GOLDEN", "../shared/golden", "models")
+
+
+@pytest.fixture(scope="session")
+def golden_manifest(golden_models: Path) -> dict[str, Any]:
+    """Keys and shapes of so-vits-svc's networks in their default configurations."""
+    manifest: dict[str, Any] = json.loads(
+        (golden_models / "state_dict_manifest_default_configs.json").read_text(encoding="utf-8")
+    )
+    return manifest
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,8 @@
 """The recorded cases of the main networks: found by their files, judged at the tolerance stored beside them.
 
 A case is a pair NAME.json and NAME.npz in TIMBRE_GOLDEN/models (default ../shared/golden). Another folder of the same
-form, with other seeds and lengths, can take its place; tests are made from what is there.
+form, with other seeds and lengths, can take its place; tests are made from what is there, and one that needs an absent
+file is skipped by name.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from timbre.nn.draws import SeededDraws
+from timbre.weights.identify import network_state
+from timbre.weights.restricted import read_checkpoint
 
 REFERENCE_SEED = 52468  # of the original's inference
+KINDS = {"dataset", "diff", "diff_net", "disc", "enhancer", "losses", "mix", "onnx", "small", "spec", "step"}
+KINDS |= {"synth_infer", "synth_train", "vocmel", "vocoder"}
 
 
 def models_folder() -> Path:
@@ -65,9 +70,12 @@ class Case:
         return float(self.facts["tolerance"])
 
     @property
-    def weights(self) -> Path:
-        """The checkpoint beside the case; skips the test where it is absent."""
-        return self.beside(self.facts["weights"])
+    def arrays_file(self) -> Path:
+        return self.path.with_suffix(".npz")
+
+    def state(self) -> dict[str, Tensor]:
+        """Return the network's tensors in the checkpoint beside the case; skips the test where it is absent."""
+        return network_state(read_checkpoint(self.beside(self.facts["weights"])).data)
 
     def beside(self, name: str) -> Path:
         """Return another file or folder of the golden folder; skips the test where it is absent."""
@@ -78,8 +86,7 @@ class Case:
 
     @cached_property
     def arrays(self) -> dict[str, NDArray[Any]]:
-        with np.load(self.path.with_suffix(".npz")) as archive:
-            return dict(archive)
+        return read_arrays(self.arrays_file)
 
     def tensor(self, key: str) -> Tensor:
         """Return one stored array."""
@@ -138,14 +145,33 @@ def relative_error(got: Any, expected: Any) -> float:
     return float(np.max(np.abs(a - b) / (1 + np.abs(b)), initial=0.0))
 
 
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return all arrays of an npz file by name."""
+    with np.load(path) as archive:
+        return dict(archive)
+
+
+def training_file(folder: Path) -> Path:
+    """Return the checkpoint of the synthesizer with its optimizer state; skips the test where there is none."""
+    files = sorted(folder.glob("G_*[0-9].pth"))
+    if not files:
+        pytest.skip(f"G_*.pth is absent from {folder}")
+    return files[0]
+
+
+@cache
+def all_cases() -> list[Case]:
+    """Return every case that is there, also without its arrays."""
+    return [case for case in map(Case, sorted(models_folder().glob("*.json"))) if "kind" in case.facts]
+
+
 def parametrize(kind: str) -> Callable[..., Any]:
     """Parametrize a test over the cases of `kind`; without any, one skipped test says so."""
-    cases = [case for case in map(Case, sorted(models_folder().glob("*.json"))) if _is_of(case, kind)]
-    if not cases:
-        absent = pytest.param(None, id=f"no-{kind}", marks=pytest.mark.skip(f"no case of kind {kind} is there"))
-        return pytest.mark.parametrize("case", [absent])
-    return pytest.mark.parametrize("case", cases, ids=[case.name for case in cases])
+    assert kind in KINDS
+    params = [pytest.param(case, id=case.name, marks=_absence(case)) for case in all_cases() if case.kind == kind]
+    absent = pytest.param(None, id=f"no-{kind}", marks=pytest.mark.skip(f"no case of kind {kind} is there"))
+    return pytest.mark.parametrize("case", params or [absent])
 
 
-def _is_of(case: Case, kind: str) -> bool:
-    return case.path.with_suffix(".npz").exists() and case.kind == kind
+def _absence(case: Case) -> list[pytest.MarkDecorator]:
+    return [] if case.arrays_file.exists() else [pytest.mark.skip(f"{case.arrays_file.name} is absent")]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 import soundfile
 
+from tests.golden_cases import read_arrays
 from timbre.audio.compatible_assembly import assemble_compatible
 from timbre.config.assembly import AssemblySettings
 from timbre.config.slicing import SliceSettings
@@ -30,24 +30,20 @@ class StandIn:
         return (samples[np.minimum(picked, len(samples) - 1)] * gain).astype(np.float32)
 
 
-def run(golden_dir, number: int):
-    case = json.loads((golden_dir / "assembly.json").read_text())[number]
+def test_compatible_assembly(golden_dir):
+    cases, recorded = json.loads((golden_dir / "assembly.json").read_text()), read_arrays(golden_dir / "assembly.npz")
     samples, rate = soundfile.read(golden_dir / "asm_src.wav", dtype="float32")
-    chosen = AssemblySettings(
-        clip_s=case["clip"],
-        crossfade_s=case["lg"],
-        crossfade_retain=case["lgr"],
-        pad_s=case["pad"],
-    )
-    converter = StandIn(case["target"], case["hop"])
-    slicing = SliceSettings(threshold_db=case["slice_db"])
-    output = assemble_compatible(samples, rate, converter, case["target"], case["hop"], slicing, chosen)
-    return case, converter, output, np.load(golden_dir / "assembly.npz")[f"out_{number}"]
-
-
-@pytest.mark.parametrize("number", range(7))
-def test_compatible_assembly(golden_dir, number):
-    case, converter, output, expected = run(golden_dir, number)
-    assert converter.calls == [{key: call[key] for key in ("frame_arg", "frames", "n_in")} for call in case["calls"]]
-    assert len(output) == case["n_out"] == len(expected)
-    assert np.abs(output - expected).max() < TOLERANCE
+    assert cases
+    for number, case in enumerate(cases):
+        chosen = AssemblySettings(
+            clip_s=case["clip"],
+            crossfade_s=case["lg"],
+            crossfade_retain=case["lgr"],
+            pad_s=case["pad"],
+        )
+        converter, slicing = StandIn(case["target"], case["hop"]), SliceSettings(threshold_db=case["slice_db"])
+        output = assemble_compatible(samples, rate, converter, case["target"], case["hop"], slicing, chosen)
+        keys, expected = ("frame_arg", "frames", "n_in"), recorded[f"out_{number}"]
+        assert converter.calls == [{key: call[key] for key in keys} for call in case["calls"]], number
+        assert len(output) == case["n_out"] == len(expected), number
+        assert np.abs(output - expected).max() < TOLERANCE, number

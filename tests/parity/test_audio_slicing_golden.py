@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 import soundfile
 
 from timbre.audio.joining import centre_pad
 from timbre.audio.slicing import forced_pieces, slice_segments, slice_silence
 from timbre.config.slicing import SliceSettings
 
-FILES = ["song", "lead_long", "no_silence", "all_silence", "noise_only", "short", "tail_short_sil"]
 NAMES = {
     "min_length": "min_length_ms",
     "min_interval": "min_interval_ms",
@@ -21,27 +19,28 @@ NAMES = {
 }
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_slicers_are_exact(golden_dir, name):
-    file = f"slice_{name}.flac"
-    cases = [case for case in json.loads((golden_dir / "slicer.json").read_text()) if case["file"] == file]
-    samples, rate = soundfile.read(golden_dir / file, dtype="float32")
-    assert len(cases) == 17
+def test_slicers_are_exact(golden_dir):
+    cases = json.loads((golden_dir / "slicer.json").read_text())
+    files = {case["file"] for case in cases}
+    sounds = {file: soundfile.read(golden_dir / file, dtype="float32") for file in files}
+    assert cases
     for case in cases:
+        samples, rate = sounds[case["file"]]
         values = {NAMES[key]: value for key, value in case["args"].items()}
         chosen = SliceSettings(threshold_db=case["threshold"], **values)
         if case["slicer"] == "dataset":
-            assert [list(span) for span in slice_segments(samples, rate, chosen)] == case["segments"]
+            assert [list(span) for span in slice_segments(samples, rate, chosen)] == case["segments"], case
             continue
         historic = slice_silence(samples, rate, chosen, compatible=True)
-        assert [[piece.silent, piece.start, piece.end] for piece in historic] == case["chunks"]
+        assert [[piece.silent, piece.start, piece.end] for piece in historic] == case["chunks"], case
         ours = slice_silence(samples, rate, chosen)  # the same, without its empty pieces
-        assert [[piece.silent, piece.start, piece.end] for piece in ours] == [c for c in case["chunks"] if c[1] < c[2]]
+        full = [chunk for chunk in case["chunks"] if chunk[1] < chunk[2]]
+        assert [[piece.silent, piece.start, piece.end] for piece in ours] == full, case
 
 
 def test_forced_split_and_centred_padding_are_exact(golden_dir):
     cases = json.loads((golden_dir / "split_pad.json").read_text())
-    assert len(cases["split"]) == 7 and len(cases["pad"]) == 5
+    assert cases["split"] and cases["pad"]
     for case in cases["split"]:
         assert [list(piece) for piece in forced_pieces(case["n"], case["size"], case["pre"])] == case["pieces"]
     for case in cases["pad"]:

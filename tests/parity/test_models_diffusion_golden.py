@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import Case, models_folder, parametrize, relative_error
+from tests.golden_cases import Case, parametrize, relative_error
 from timbre.config.diffusion import DiffusionShape
 from timbre.models.diffusion.schedule import schedule_buffers
 from timbre.models.diffusion.state import load_state, state_for_file
 from timbre.models.diffusion.unit2mel import Speaker, Unit2Mel
 from timbre.nn.draws import Draws
-from timbre.weights.restricted import read_checkpoint
 
-MANIFEST = "state_dict_manifest_default_configs.json"
 DEFAULT_CONFIG: dict[str, Any] = {
     "data": {"encoder": "vec768l12", "encoder_out_channels": 768, "sampling_rate": 44100, "block_size": 512},
     "model": {"n_layers": 20, "n_chans": 512, "n_hidden": 256, "use_pitch_aug": True, "timesteps": 1000, "n_spk": 1},
@@ -45,13 +41,8 @@ class NoiseThenZeros:
         return (self._steps + 0.5) / self._n_steps
 
 
-def stored_state(case: Case) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = read_checkpoint(case.weights).data["model"]
-    return state
-
-
 def model_of(case: Case) -> Unit2Mel:
-    state = stored_state(case)
+    state = case.state()
     n_mels = len(state["decoder.denoise_fn.output_projection.weight"])
     model = Unit2Mel(DiffusionShape.from_config(case.config), n_mels)
     load_state(model, state)
@@ -106,23 +97,22 @@ def test_model(case: Case) -> None:
 
 @parametrize("diff_net")
 def test_checkpoint_is_written_as_it_was_read(case: Case) -> None:
-    stored, written = stored_state(case), state_for_file(model_of(case))
-    assert list(written) == list(stored)
-    assert all(torch.equal(written[key], value) for key, value in stored.items())
+    stored, model = case.state(), model_of(case)
+    written = state_for_file(model)
+    assert written.keys() == stored.keys()
+    assert all(torch.equal(written[key], stored[key].float()) for key, _ in model.named_parameters())
 
 
 @parametrize("diff_net")
 def test_schedule_is_the_stored_one(case: Case) -> None:
-    stored = stored_state(case)
+    stored = case.state()
     for name, values in schedule_buffers(DiffusionShape.from_config(case.config).timesteps).items():
-        assert relative_error(values, stored[f"decoder.{name}"].numpy()) <= 1e-6, name
+        recorded = stored[f"decoder.{name}"]
+        assert relative_error(values, recorded) <= 8 * torch.finfo(recorded.dtype).eps, name
 
 
-def test_default_sizes_have_the_keys_and_shapes_of_the_manifest() -> None:
-    path = models_folder() / MANIFEST
-    if not path.exists():
-        pytest.skip(f"{MANIFEST} is absent")
-    manifest = json.loads(path.read_text(encoding="utf-8"))["diffusion_template_n_spk1"]
+def test_default_sizes_have_the_keys_and_shapes_of_the_manifest(golden_manifest: dict[str, Any]) -> None:
     with torch.device("meta"):
         model = Unit2Mel(DiffusionShape.from_config(DEFAULT_CONFIG), VOCODER_MELS)
-    assert {key: list(value.shape) for key, value in model.state_dict().items()} == manifest
+    got = {key: list(value.shape) for key, value in model.state_dict().items()}
+    assert list(got.items()) == list(golden_manifest["diffusion_template_n_spk1"].items())  # in this order

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import Case, parametrize
+from tests.golden_cases import Case, parametrize, training_file
 from timbre.audio.loudness import match_loudness_envelope
 from timbre.config.vits import VitsShape
 from timbre.dsp.stretch import stretch
@@ -52,9 +52,9 @@ TINY = {
 DATA = {"sampling_rate": 44_100, "hop_length": 512, "filter_length": 2048}
 
 
-def load_model(config: Mapping[str, Any], weights: Path) -> Synthesizer:
+def load_model(config: Mapping[str, Any], state: Mapping[str, Tensor]) -> Synthesizer:
     model = Synthesizer(VitsShape.from_config(config)).eval()
-    load_state(model, read_checkpoint(weights).data["model"])
+    load_state(model, state)
     return model
 
 
@@ -73,7 +73,7 @@ def infer(model: Synthesizer, case: Case) -> tuple[Tensor, Tensor]:
 
 @parametrize("synth_infer")
 def test_inference(case: Case) -> None:
-    model = load_model(case.config, case.weights)
+    model = load_model(case.config, case.state())
     audio, f0_hz = infer(model, case)
     case.judge({"audio": audio, "f0": f0_hz})
 
@@ -84,7 +84,7 @@ def test_inference(case: Case) -> None:
 @parametrize("synth_train")
 @torch.no_grad()
 def test_training_forward(case: Case) -> None:
-    output = load_model(case.config, case.weights).training_forward(
+    output = load_model(case.config, case.state()).training_forward(
         case.tensor("in.c"),
         case.tensor("in.f0"),
         case.tensor("in.uv"),
@@ -108,7 +108,7 @@ def test_training_forward(case: Case) -> None:
 @parametrize("onnx")
 @torch.no_grad()
 def test_onnx_form(case: Case) -> None:
-    form = OnnxForm(load_model(case.config, case.weights), case.draws())
+    form = OnnxForm(load_model(case.config, case.state()), case.draws())
     inputs = [case.tensor(f"in.{name}") for name in ("c", "f0", "mel2ph", "uv", "noise", "sid")]
     case.judge({"audio": form(*inputs, case.optional("in.vol"))})
 
@@ -143,19 +143,19 @@ def test_small_functions(case: Case) -> None:
         ({"vocoder_name": "nsf-snake-hifigan"}, "G_snake_extra", "G_4.1_vec768l12"),
     ],
 )
-def test_keys_and_shapes(golden_models: Path, changes: dict[str, Any], entry: str, base: str | None) -> None:
-    manifest = json.loads((golden_models / "state_dict_manifest_default_configs.json").read_text(encoding="utf-8"))
+def test_keys_and_shapes(
+    golden_manifest: dict[str, Any], changes: dict[str, Any], entry: str, base: str | None
+) -> None:
     got = default_keys(changes)
     if base is None:
-        assert list(got.items()) == list(manifest[entry].items())  # in this order
+        assert list(got.items()) == list(golden_manifest[entry].items())  # in this order
     else:
-        assert got == manifest[base] | manifest[entry]
+        assert got == golden_manifest[base] | golden_manifest[entry]
 
 
-def test_keys_and_shapes_of_transformer_flow(golden_models: Path) -> None:
-    manifest = json.loads((golden_models / "state_dict_manifest_default_configs.json").read_text(encoding="utf-8"))
+def test_keys_and_shapes_of_transformer_flow(golden_manifest: dict[str, Any]) -> None:
     got = {key: shape for key, shape in default_keys({"use_transformer_flow": True}).items() if key.startswith("flow.")}
-    assert list(got.items()) == list(manifest["G_transformer_flow_keys_of_flow"].items())
+    assert list(got.items()) == list(golden_manifest["G_transformer_flow_keys_of_flow"].items())
 
 
 def default_keys(changes: dict[str, Any]) -> dict[str, list[int]]:
@@ -178,9 +178,8 @@ def test_order_of_optimizer_state(golden_models: Path) -> None:
 def test_release_files(golden_models: Path, half: bool) -> None:
     file, config = training_checkpoint(golden_models)
     whole = read_checkpoint(file).data["model"]
-    got = legacy_state(
-        load_model(config, file.with_stem(f"{file.stem}_release_half" if half else f"{file.stem}_release"))
-    )
+    released = file.parent / f"{file.stem}_release{'_half' if half else ''}{file.suffix}"
+    got = legacy_state(load_model(config, read_checkpoint(released).data["model"]))
     for key, value in whole.items():
         if not key.startswith("enc_q."):
             assert torch.equal(got[key], value.half().float() if half else value), key
@@ -189,7 +188,4 @@ def test_release_files(golden_models: Path, half: bool) -> None:
 def training_checkpoint(golden_models: Path) -> tuple[Path, dict[str, Any]]:
     """Return a checkpoint with an optimizer state, which has released forms beside it, and its config."""
     folder = golden_models / "resume"
-    files = [path for path in folder.glob("G_*.pth") if "release" not in path.stem]
-    if not files:
-        pytest.skip("there is no resume/G_*.pth")
-    return files[0], json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return training_file(folder), json.loads((folder / "config.json").read_text(encoding="utf-8"))

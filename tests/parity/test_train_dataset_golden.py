@@ -18,13 +18,14 @@ ORIGINAL_SHUFFLE_SEED = 1234
 
 @parametrize("dataset")
 def test_items_and_batch(case: Case) -> None:
-    case.beside("dataset")
+    shape = VitsShape.from_config(case.config)
     file_list = case.beside(case.config["data"]["training_files"])
     files = list(read_file_list(file_list, case.path.parent))
     random.Random(ORIGINAL_SHUFFLE_SEED).shuffle(files)  # clips of one name were recorded in the loader's order
-    dataset = LegacyDataset(
-        tuple(files), VitsShape.from_config(case.config), VitsTrainingSettings.from_config(case.config)
-    )
+    for file in files:
+        for ending in ("", ".soft.pt", ".f0.npy", *([".vol.npy"] if shape.vol_embedding else [])):
+            case.beside(f"{file}{ending}")
+    dataset = LegacyDataset(tuple(files), shape, VitsTrainingSettings.from_config(case.config))
     items = [dataset.item(index, np.random.default_rng(0)) for index in range(len(dataset))]
     got = {f"batch.{key}": value for key, value in batch_arrays(collate(items)).items()}
     for file, item in zip(files, items, strict=True):

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.golden_cases import Case, parametrize
+from tests.golden_cases import Case, parametrize, training_file
 from tests.toy_training import hashed_discriminator
 from timbre.config.vits import VitsShape
 from timbre.config.vits_training import VitsTrainingSettings
@@ -25,7 +25,6 @@ from timbre.train.vits_step import (
     synthesizer_losses,
     training_step,
 )
-from timbre.weights.restricted import read_checkpoint
 
 LF0_FACTOR_LOW, LF0_FACTOR_RANGE = 0.8, 0.4
 
@@ -67,7 +66,7 @@ def test_discriminator(case: Case, discriminator: MultiPeriodDiscriminator) -> N
 @parametrize("losses")
 def test_losses_and_gradients(case: Case, discriminator: MultiPeriodDiscriminator) -> None:
     synthesizer = Synthesizer(VitsShape.from_config(case.config)).eval()
-    load_state(synthesizer, read_checkpoint(case.weights).data["model"])
+    load_state(synthesizer, case.state())
     training = start_training(synthesizer, discriminator, VitsTrainingSettings.from_config(case.config))
     segments = make_segments(training, batch_of(case), TrainingDraws(case))
     judged = discriminator(segments.real_wave, segments.fake_wave.detach())
@@ -118,7 +117,7 @@ def batch_of(case: Case) -> VitsBatch:
 
 @parametrize("step")
 def test_one_step(case: Case, discriminator: MultiPeriodDiscriminator) -> None:
-    checkpoint = read_vits_checkpoint(next(case.beside("resume").glob("G_*[0-9].pth")))
+    checkpoint = read_vits_checkpoint(training_file(case.beside("resume")))
     synthesizer = Synthesizer(VitsShape.from_config(case.config)).eval()
     load_state(synthesizer, checkpoint.tensors)
     settings = VitsTrainingSettings.from_config(case.config)

@@ -66,12 +66,59 @@ def test_zero_means_the_default(line):
 def test_renaming_alone_keeps_the_output_to_the_user():
     (run,) = words("song.wav -m G.pth -o out.wav -ns 0.2 --pad_seconds=1 -fr -cm i.pkl -eh -eak 3")
     assert " ".join(run) == (
-        "song.wav -o out.wav --model G.pth --noise-scale 0.2 --context-s 1 --index i.pkl --enhance --enhancer-key 3"
+        "song.wav -o out.wav --model G.pth --noise-scale 0.2 --context-s 1 --retrieval index --enhance "
+        "--enhancer-key 3 --index i.pkl"
     )
 
 
-def test_a_feature_index_without_its_file_asks_for_nothing():
-    assert words("-fr -eh") == [["--enhance"]]
+def test_a_feature_index_without_its_file_is_that_of_the_voice():
+    assert words("-fr -cr 0.5") == [["--retrieval", "index", "--retrieval-ratio", "0.5"]]
+
+
+@pytest.mark.parametrize(
+    ("line", "option_name", "file"),
+    [
+        ("-m G.pth -n a.wav -cr 0.5", "--cluster", "logs/44k/kmeans_10000.pt"),
+        ("-m G.pth -n a.wav -cr 0.5 -fr", "--index", "logs/44k/feature_and_index.pkl"),
+    ],
+)
+def test_retrieval_without_its_file_takes_that_of_the_tree(line, option_name, file):
+    (run,) = words(line)
+    assert option(run, option_name) == str(Path(file))
+
+
+@pytest.mark.parametrize(
+    "line", ["-m G.pth -n a.wav -cr 0", "-n a.wav -cr 0.5", "a.wav -m G.pth -cr 0.5", "-m G.pth -n a.wav -cr 0.5 -usm"]
+)
+def test_no_file_of_the_tree_is_asked_for_where_none_is_needed(line):
+    (run,) = words(line)
+    assert "--cluster" not in run and "--index" not in run
+
+
+def test_a_speaker_mix_replaces_speakers_and_retrieval():
+    (run,) = words("-m G.pth -n a.wav -s x y -usm -cr 0.5 -cm k.pt")
+    assert option(run, "--speaker-mix") == "spkmix.json" and option(run, "--cluster") == "k.pt"
+    assert "--speaker" not in run and "--retrieval-ratio" not in run
+    assert option(run, "--output") == str(Path("results/a.wav_0key_spk_mix_0.5_sovits_pm.flac"))
+
+
+@pytest.mark.parametrize(
+    ("line", "there", "expected"),
+    [
+        ("-usm", (), "spkmix.json"),
+        ("-usm", ("spkmix.py",), "spkmix.py"),
+        ("-usm", ("spkmix.py", "spkmix.json"), "spkmix.json"),
+        ("-usm tracks.json", ("spkmix.json",), "tracks.json"),
+        ("-usm a=0.7,b=0.3", (), "a=0.7,b=0.3"),
+        ("--use_spk_mix=tracks.json", (), "tracks.json"),
+    ],
+)
+def test_where_the_speaker_mix_comes_from(line, there, expected):
+    assert translate(line.split(), find=lambda path: str(path) in there) == [["--speaker-mix", expected]]
+
+
+def test_a_speaker_mix_does_not_swallow_what_follows():
+    assert words("-usm song.wav -eh") == [["song.wav", "--speaker-mix", "spkmix.json", "--enhance"]]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +126,6 @@ def test_a_feature_index_without_its_file_asks_for_nothing():
     [
         ("-m", "-m stands without a value"),
         ("-n a.wav -t -s x", "-t stands without a value"),
-        ("-usm", "not yet available"),
         ("a.wav -s x y", "without -n"),
     ],
 )

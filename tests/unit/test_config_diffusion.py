@@ -83,29 +83,32 @@ class TestShape:
 
     @pytest.mark.parametrize("path", [f"{name}.{key}" for name, section in SMALLEST.items() for key in section])
     def test_keys_without_a_default(self, path: str) -> None:
-        for config in (changed(path, ...), changed(path, None), changed(path.partition(".")[0], ...)):
-            with pytest.raises(
-                SettingsError, match=r"is missing in the diffusion settings; it must be .*, use the yaml"
-            ):
+        section, _, key = path.partition(".")
+        for config in (changed(path, ...), changed(path, None)):
+            sentence = f"the object '{section}' of the diffusion settings has no {key}; use the yaml"
+            with pytest.raises(SettingsError, match=sentence):
                 DiffusionShape.from_config(config)
+        for nothing in (None, {}):
+            with pytest.raises(SettingsError, match=f"'{section}' of the diffusion settings has no "):
+                DiffusionShape.from_config(changed(section, nothing))
 
     @pytest.mark.parametrize(
         ("path", "value", "sentence"),
         [
-            ("data.encoder", 7, "data.encoder is 7 .* must be a name"),
-            ("data.encoder", "", "data.encoder is '' .* must be a name"),
-            ("data.block_size", 512.0, "data.block_size is 512.0 .* must be a whole number of at least 1"),
-            ("data.sampling_rate", "44100", "data.sampling_rate is '44100'"),
-            ("model.n_layers", True, "model.n_layers is True"),
-            ("model.n_layers", 0, "model.n_layers is 0"),
-            ("model.n_chans", 7, "model.n_chans is 7; it must be an even number of at least 4"),
-            ("model.n_chans", 2, "model.n_chans is 2; it must be an even number of at least 4"),
-            ("model.k_step_max", "all", "model.k_step_max is 'all' .* must be a whole number, use"),
-            ("model.use_pitch_aug", "yes", "model.use_pitch_aug is 'yes' .* must be true or false"),
-            ("infer.speedup", 2.5, "infer.speedup is 2.5"),
-            ("spk", {"ada": "0"}, "spk is .* table of speaker names"),
-            ("spk", {"ada": -1}, "spk is .* table of speaker names"),
-            ("spk", ["ada"], "spk is .* table of speaker names"),
+            ("data.encoder", 7, "'data' .* says encoder is 7; it must be a text"),
+            ("data.block_size", 512.0, "block_size is 512.0; it must be a whole number from 1"),
+            ("data.sampling_rate", "44100", "sampling_rate is '44100'"),
+            ("model", [512], "'model' of the diffusion settings holds .*, not an object"),
+            ("model.n_layers", True, "n_layers is True"),
+            ("model.n_layers", 0, "n_layers is 0"),
+            ("model.n_chans", 7, "n_chans is 7; it must be an even number of at least 4"),
+            ("model.n_chans", 2, "n_chans is 2; it must be an even number of at least 4"),
+            ("model.k_step_max", "all", "k_step_max is 'all'; it must be a whole number$"),
+            ("model.use_pitch_aug", "yes", "use_pitch_aug is 'yes'; it must be true or false"),
+            ("infer.speedup", 2.5, "speedup is 2.5"),
+            ("spk", {"ada": "0"}, "'spk' .* says ada is '0'"),
+            ("spk", {"ada": -1}, "'spk' .* says ada is -1"),
+            ("spk", ["ada"], "'spk' .* holds .*, not an object"),
         ],
     )
     def test_wrong_values(self, path: str, value: Any, sentence: str) -> None:

@@ -7,6 +7,7 @@ the better way.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Protocol
 
@@ -44,70 +45,107 @@ def assemble_compatible(
 
     `hop_samples` is the frame of the converter at the output rate.
     """
-    check_rate(sample_rate_hz)
-    check_rate(output_rate_hz)
-    pieces = slice_silence(samples, sample_rate_hz, slicing, compatible=True)
-    return _CompatibleAssembly(samples, sample_rate_hz, convert, output_rate_hz, hop_samples, settings).run(pieces)
+    pieces = _pieces(samples, sample_rate_hz, output_rate_hz, slicing)
+    cutting = _Cutting(sample_rate_hz, output_rate_hz, hop_samples, settings)
+    return _CompatibleAssembly(samples, convert, cutting).run(pieces)
+
+
+def count_frames(
+    samples: Samples,
+    sample_rate_hz: int,
+    output_rate_hz: int,
+    hop_samples: int,
+    slicing: SliceSettings,
+    settings: AssemblySettings,
+) -> int:
+    """Return over how many frames `assemble_compatible` spreads what changes over time (pipeline spec 6.5).
+
+    They are all that `first_frame` will count, and one more for each piece.
+    """
+    pieces = _pieces(samples, sample_rate_hz, output_rate_hz, slicing)
+    cutting = _Cutting(sample_rate_hz, output_rate_hz, hop_samples, settings)
+    return sum(cutting.n_frames(piece) + 1 for piece in pieces)
+
+
+def _pieces(samples: Samples, rate: int, output_rate: int, slicing: SliceSettings) -> list[Piece]:
+    check_rate(rate)
+    check_rate(output_rate)
+    pieces = slice_silence(samples, rate, slicing, compatible=True)
+    return [piece for piece in pieces if piece.start < piece.end]
+
+
+@dataclass(frozen=True)
+class _Cutting:
+    """Where clips begin and how long their results are."""
+
+    rate: int
+    output_rate: int
+    hop: int
+    settings: AssemblySettings
+
+    @property
+    def overlap(self) -> int:
+        return int(self.settings.crossfade_s * self.rate) if self.settings.clip_s > 0 else 0
+
+    @property
+    def n_pad(self) -> int:
+        return int(self.rate * self.settings.pad_s)
+
+    def length(self, n_samples: int) -> int:
+        return int(np.ceil(n_samples / self.rate * self.output_rate))  # floating point, as it was
+
+    def clips(self, n_samples: int) -> list[tuple[int, int]]:
+        """Return (start, end) of the clips of a piece."""
+        if self.settings.clip_s == 0:
+            return [(0, n_samples)]
+        return forced_pieces(n_samples, max(1, int(self.settings.clip_s * self.rate)), self.overlap)
+
+    def n_frames(self, piece: Piece) -> int:
+        """Return the frames of a piece; the padding is counted in input samples, as it was."""
+        n_samples = piece.end - piece.start
+        if piece.silent:
+            return self.length(n_samples) // self.hop
+        return sum((self.length(end - start) + 2 * self.n_pad) // self.hop for start, end in self.clips(n_samples))
 
 
 class _CompatibleAssembly:
-    def __init__(
-        self,
-        samples: Samples,
-        rate: int,
-        convert: ChunkConverter,
-        output_rate: int,
-        hop: int,
-        settings: AssemblySettings,
-    ) -> None:
-        self.samples, self.rate, self.output_rate, self.hop = samples, rate, output_rate, hop
-        self.convert, self.settings = convert, settings
-        self.overlap = int(settings.crossfade_s * rate) if settings.clip_s > 0 else 0
+    def __init__(self, samples: Samples, convert: ChunkConverter, cutting: _Cutting) -> None:
+        self.samples, self.convert, self.cutting = samples, convert, cutting
         self.frame = 0  # frames handed out so far
 
     def run(self, pieces: list[Piece]) -> Samples:
         output = [np.zeros(0, dtype=np.float32)]
         for piece in pieces:
             data = self.samples[piece.start : piece.end]
-            if len(data) == 0:
-                continue
             if piece.silent:
-                output.append(np.zeros(self._length(len(data)), dtype=np.float32))
-                self.frame += len(output[-1]) // self.hop
+                output.append(np.zeros(self.cutting.length(len(data)), dtype=np.float32))
+                self.frame += self.cutting.n_frames(piece)
             else:
                 output.append(self._voiced(data))
         return np.concatenate(output)
 
-    def _length(self, n_samples: int) -> int:
-        return int(np.ceil(n_samples / self.rate * self.output_rate))  # floating point, as it was
-
     def _voiced(self, data: Samples) -> Samples:
-        n_fade = int(self.overlap * self.settings.crossfade_retain)
-        skipped = (self.overlap - n_fade) // 2
-        replaced = self.overlap - skipped  # n_fade and what the old clip has after it
+        overlap = self.cutting.overlap
+        n_fade = int(overlap * self.cutting.settings.crossfade_retain)
+        skipped = (overlap - n_fade) // 2
+        replaced = overlap - skipped  # n_fade and what the old clip has after it
         voiced = np.zeros(0, dtype=np.float32)
-        for start, end in self._clips(len(data)):
+        for start, end in self.cutting.clips(len(data)):
             clip = self._clip(data[start:end])
-            if start > 0 and self.overlap:
+            if start > 0 and overlap:
                 cut = len(voiced) - replaced
                 blended = crossfade(voiced[cut : cut + n_fade], clip[skipped : skipped + n_fade])
                 voiced, clip = np.concatenate([voiced[:cut], blended]), clip[skipped + n_fade :]
             voiced = np.concatenate([voiced, clip])
         return voiced
 
-    def _clips(self, n_samples: int) -> list[tuple[int, int]]:
-        """Return (start, end) of the clips of a piece."""
-        if self.settings.clip_s == 0:
-            return [(0, n_samples)]
-        return forced_pieces(n_samples, max(1, int(self.settings.clip_s * self.rate)), self.overlap)
-
     def _clip(self, data: Samples) -> Samples:
-        n_pad = int(self.rate * self.settings.pad_s)
-        n_pad_out = int(self.output_rate * self.settings.pad_s)
-        chunk = _through_16_bit(np.pad(data, n_pad), self.rate)
-        converted = self.convert(chunk, self.rate, self.frame)
-        self.frame += len(converted) // self.hop
-        return centre_pad(converted[n_pad_out : len(converted) - n_pad_out], self._length(len(data)))
+        cutting = self.cutting
+        n_pad_out = int(cutting.output_rate * cutting.settings.pad_s)
+        chunk = _through_16_bit(np.pad(data, cutting.n_pad), cutting.rate)
+        converted = self.convert(chunk, cutting.rate, self.frame)
+        self.frame += len(converted) // cutting.hop
+        return centre_pad(converted[n_pad_out : len(converted) - n_pad_out], cutting.length(len(data)))
 
 
 def _through_16_bit(samples: Samples, rate: int) -> Samples:

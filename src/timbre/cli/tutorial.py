@@ -9,6 +9,8 @@ from pathlib import Path
 from timbre.errors import SettingsError
 
 SOURCES_FOLDER, RESULTS_FOLDER = Path("raw"), Path("results")
+CLUSTERS_FILE, INDEX_FILE = Path("logs/44k/kmeans_10000.pt"), Path("logs/44k/feature_and_index.pkl")
+MIX_FILE, MIX_SCRIPT = Path("spkmix.json"), Path("spkmix.py")
 
 
 @dataclass(frozen=True)
@@ -17,9 +19,9 @@ class OldOption:
 
     short: str
     long: tuple[str, ...]
-    new: str  # the option of `timbre convert`; "" where there is none yet
+    new: str  # the option of `timbre convert`
     meaning: str
-    takes: str = "value"  # "flag", "value" or "list"
+    takes: str = "value"  # "flag", "value", "list", or "table" for a speaker mix that may be left out
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -42,7 +44,7 @@ OLD_OPTIONS = (
     OldOption("-a", ("--auto_predict_f0",), "--predict-pitch", "the voice chooses its own melody", "flag"),
     OldOption("-cm", ("--cluster_model_path",), "--cluster", "cluster centres, or with -fr a feature index (--index)"),
     OldOption("-cr", ("--cluster_infer_ratio",), "--retrieval-ratio", "share of the retrieved content"),
-    OldOption("-fr", ("--feature_retrieval",), "--index", "the file of -cm is a feature index", "flag"),
+    OldOption("-fr", ("--feature_retrieval",), "--retrieval", "retrieve from a feature index: that of -cm", "flag"),
     OldOption("-eh", ("--enhance",), "--enhance", "enhancer", "flag"),
     OldOption("-eak", ("--enhancer_adaptive_key",), "--enhancer-key", "key of the enhancer in semitones"),
     OldOption("-shd", ("--shallow_diffusion",), "--shallow-diffusion", "shallow diffusion", "flag"),
@@ -51,7 +53,7 @@ OLD_OPTIONS = (
     OldOption("-ks", ("--k_step",), "--diffusion-steps", "depth of shallow diffusion"),
     OldOption("-od", ("--only_diffusion",), "--only-diffusion", "the diffusion model alone", "flag"),
     OldOption("-se", ("--second_encoding",), "--second-encoding", "encode again before shallow diffusion", "flag"),
-    OldOption("-usm", ("--use_spk_mix",), "", "speaker mix over time", "flag"),
+    OldOption("-usm", ("--use_spk_mix",), "--speaker-mix", "mix speakers, by default as spkmix.json says", "table"),
     OldOption("-lea", ("--loudness_envelope_adjustment",), "--loudness-envelope", "1 own loudness, 0 the source's"),
     OldOption("-sd", ("--slice_db",), "--slice-threshold-db", "level of silence in dB; the tutorial's default is -40"),
     OldOption("-d", ("--device",), "--device", "where to compute"),
@@ -80,26 +82,27 @@ def translate(arguments: Sequence[str], find: Callable[[Path], bool] = Path.exis
     """Turn the arguments of `timbre convert` into those of one or several runs in its own words.
 
     Without `-n` only options are renamed. With it the tutorial's customs hold: sources from raw/, results named and
-    placed as there, flac, silence below -40 dB; each recording is converted to each speaker in a run of its own.
-    Raises SettingsError for a word without its value, or one that has no counterpart yet.
+    placed as there, flac, silence below -40 dB, clusters from logs/44k; each recording is converted to each speaker in
+    a run of its own.
+    Raises SettingsError for a word without its value.
     """
     request = _read(arguments)
     if not request.given:
         return [list(arguments)]
-    common = [*request.other, *_renamed(request)]
+    common = [*request.other, *_renamed(request, find)]
+    given_speakers = [] if request.has("-usm") else request.given.get("-s", [])
     if not request.has("-n"):
-        shifts, speakers = request.given.get("-t", []), request.given.get("-s", [])
-        if max(len(shifts), len(speakers)) > 1:
+        shifts = request.given.get("-t", [])
+        if max(len(shifts), len(given_speakers)) > 1:
             raise SettingsError("several shifts or speakers were given without -n; name the recordings with -n")
-        return [[*common, *_pairs(shift=shifts[:1], speaker=speakers[:1])]]
+        return [[*common, *_pairs(shift=shifts, speaker=given_speakers)]]
     names = request.given["-n"]
     shifts = request.given.get("-t") or ["0"]
     shifts = (shifts + [shifts[0]] * len(names))[: len(names)]
-    speakers = request.given.get("-s") or [""]
     return [
         [*common, *_run(request, name, shift, speaker, find)]
         for name, shift in zip(names, shifts, strict=True)
-        for speaker in speakers
+        for speaker in given_speakers or [""]
     ]
 
 
@@ -117,7 +120,9 @@ def _read(arguments: Sequence[str]) -> _Request:
             request.other.append(word)
             continue
         values = [inline] if equals else []
-        if option.takes != "flag" and not values:
+        if option.takes == "table" and not values and words and _is_mix(words[0]):
+            values = [words.pop(0)]
+        elif option.takes in ("value", "list") and not values:
             values = _values(words, option)
         request.given[option.short] = values
     return request
@@ -135,6 +140,10 @@ def _values(words: list[str], option: OldOption) -> list[str]:
     return values
 
 
+def _is_mix(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or Path(word).suffix in (MIX_FILE.suffix, MIX_SCRIPT.suffix))
+
+
 def _is_zero(word: str) -> bool:
     return _is_number(word) and float(word) == 0
 
@@ -147,22 +156,32 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _renamed(request: _Request) -> list[str]:
+def _renamed(request: _Request, find: Callable[[Path], bool]) -> list[str]:
     """Return all options but sources, shifts and speakers in the new words."""
     renamed: list[str] = []
     for short, values in request.given.items():
         option = _BY_NAME[short]
-        if not option.new:
-            raise SettingsError(f"{short} ({option.meaning}) is not yet available; leave it out")
-        if short in ("-n", "-t", "-s", "-fr") or (short in ("-cl", "-lg") and _is_zero(values[0])):
+        if short in ("-n", "-t", "-s", "-cm") or (short in ("-cl", "-lg") and _is_zero(values[0])):
             continue
         if short == "-fmp":
             renamed += ["--pitch", "crepe"]
-        elif short == "-cm" and request.has("-fr"):
-            renamed += ["--index", *values]
-        else:
+        elif short == "-fr":
+            renamed += ["--retrieval", "index"]
+        elif short == "-usm" and not values:
+            renamed += ["--speaker-mix", str(MIX_SCRIPT if find(MIX_SCRIPT) and not find(MIX_FILE) else MIX_FILE)]
+        elif short != "-cr" or not request.has("-usm"):  # a mix of speakers has never retrieved
             renamed += [option.new, *values]
-    return renamed
+    return renamed + _retrieval_file(request)
+
+
+def _retrieval_file(request: _Request) -> list[str]:
+    """Return the option for the file of -cm, or for that of the tutorial's tree where one is needed."""
+    option, usual = ("--index", INDEX_FILE) if request.has("-fr") else ("--cluster", CLUSTERS_FILE)
+    if request.has("-cm"):
+        return [option, request.value("-cm")]
+    retrieves = not _is_zero(request.value("-cr", "0")) and not request.has("-usm")
+    is_given = any(word.partition("=")[0] in ("--index", "--cluster") for word in request.other)
+    return [option, str(usual)] if retrieves and request.has("-m") and request.has("-n") and not is_given else []
 
 
 def _run(request: _Request, name: str, shift: str, speaker: str, find: Callable[[Path], bool]) -> list[str]:
@@ -190,7 +209,8 @@ def _result_name(request: _Request, name: str, shift: str, speaker: str, sound_f
     mode = "diff" if request.has("-od") else "sovdiff" if request.has("-shd") else "sovits"
     tracker = "crepe" if request.has("-fmp") else request.value("-f0p", "pm")
     clean = Path(name if "." in name else f"{name}.wav").name
-    return f"{clean}_{key}_{speaker or 'voice'}{cluster}_{mode}_{tracker}.{sound_format}"
+    singer = "spk_mix" if request.has("-usm") else speaker or "voice"
+    return f"{clean}_{key}_{singer}{cluster}_{mode}_{tracker}.{sound_format}"
 
 
 def _pairs(*, shift: Sequence[str], speaker: Sequence[str]) -> list[str]:

@@ -135,35 +135,38 @@ def slim_command(
 
 @voice.command("mix")
 def mix_command(
-    inputs: list[str] = typer.Argument(
-        ..., help="voices or G_*.pth with their rates in percent: alice=70 bob=30", show_default=False
+    names: list[str] = typer.Argument(..., help="voices, or files G_*.pth", show_default=False),
+    weights: str = typer.Option(
+        ..., "--weights", help="how much of each, as in 0.7,0.3", metavar="NUMBERS", show_default=False
+    ),
+    rule: str = typer.Option(
+        "normalised",
+        "--rule",
+        help="normalised: to a sum of 1; or so-vits-svc's softmax (its convex, nearly even) or linear (as given)",
     ),
     name: str | None = typer.Option(None, "--name", help="what to call the mixed voice", show_default=False),
     output: Path | None = typer.Option(None, "--output", "-o", help="for files: the mixed G_*.pth", show_default=False),
-    mode: str = typer.Option(
-        "normalised", "--mode", help="normalised, or so-vits-svc's convex (softmax, nearly even) or linear (as given)"
-    ),
     force: bool = _FORCE,
 ) -> None:
-    """Mix the weights of several voices of one config into one, and show what each counts for."""
+    """Mix the models of several voices of one config into one, and show what each counts for."""
     from timbre.voice.shelf import new_voice_folder
     from timbre.voice.sovits.workshop import is_model_file, mix_files, mix_voices
 
-    names, rates = zip(*map(_rate, inputs), strict=True)
+    if len(names) < 2:
+        raise SettingsError(f"only {names[0]} was given; a mix needs two voices or more")
+    numbers = _weights(weights, len(names))
     of_files = [is_model_file(each) for each in names]
     if any(of_files) != all(of_files):
         raise SettingsError("voices and files were both given; mix one kind at a time")
     if all(of_files):
         if output is None or name is not None:
             raise SettingsError("a mix of files needs --output and no --name; give the G_*.pth to write")
-        weights = mix_files([Path(each) for each in names], rates, mode, output, force=force)
+        shares = mix_files([Path(each) for each in names], numbers, rule, output, force=force)
     else:
         if name is None or output is not None:
             raise SettingsError("a mix of voices needs --name and no --output; say what to call it")
-        _, weights = mix_voices(names, rates, mode, name, new_voice_folder(name), force=force)
-    print(
-        f"{output or name}: " + ", ".join(f"{weight:.3f} {each}" for weight, each in zip(weights, names, strict=True))
-    )
+        _, shares = mix_voices(names, numbers, rule, name, new_voice_folder(name), force=force)
+    print(f"{output or name}: " + ", ".join(f"{share:.3f} {each}" for share, each in zip(shares, names, strict=True)))
 
 
 @voice.command("export-sovits")
@@ -179,13 +182,15 @@ def export_command(
         print(path)
 
 
-def _rate(word: str) -> tuple[str, float]:
-    """Take `alice=70` apart."""
-    name, equals, rate = word.rpartition("=")
+def _weights(text: str, n_voices: int) -> list[float]:
+    """Take `0.7,0.3` apart."""
     try:
-        return (name, float(rate)) if equals and name else (word, 100.0)
+        weights = [float(word) for word in text.split(",")]
     except ValueError as error:
-        raise SettingsError(f"the rate of {name!r} is {rate!r}; it must be a number, as in {name}=50") from error
+        raise SettingsError(f"the weights are {text!r}; they must be numbers, as in --weights 0.7,0.3") from error
+    if len(weights) != n_voices:
+        raise SettingsError(f"{len(weights)} weights were given for {n_voices} voices; give one for each")
+    return weights
 
 
 def _sovits_facts(folder: Path, verify: bool) -> dict[str, object]:

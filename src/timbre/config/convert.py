@@ -22,12 +22,18 @@ class ConvertSettings(Settings):
         choices=("auto",),
     )
     pitch: str = option("auto", "pitch tracker: auto, pm, dio, harvest, crepe, crepe-tiny, rmvpe or fcpe")
-    pitch_weights: str | None = option(None, "weights file of the pitch tracker, for those that need one (rmvpe)")
+    pitch_weights: str | None = option(None, "weights file of the pitch tracker (see: timbre weights)")
     voiced_threshold: float = option(
         0.05, "confidence above which crepe, rmvpe and fcpe call a frame voiced", low=0, high=1
     )
     retrieval_ratio: float = option(
         0.0, "0 keeps the source's content, 1 replaces it by the nearest of the voice", low=0, high=1
+    )
+    retrieval: str = option(
+        "auto",
+        "where retrieval_ratio looks: cluster centres, feature index, or the one that is there",
+        choices=("auto", "clusters", "index"),
+        family="sovits",
     )
     slice_threshold_db: float = option(-60.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
     keep_silence: bool = option(False, "convert silent stretches too, instead of writing digital silence there")
@@ -45,6 +51,11 @@ class ConvertSettings(Settings):
         choices=("wav", "flac", "ogg", "mp3"),
     )
     speaker: str | None = option(None, "which speaker of a voice that holds several", family="sovits")
+    speaker_mix: str | None = option(
+        None,
+        "mix of its speakers: weights such as alice=0.7,bob=0.3, or a JSON file of tracks over time",
+        family="sovits",
+    )
     noise_scale: float = option(0.4, "how much the voice varies by chance", low=0, high=10, family="sovits")
     predict_pitch: bool = option(
         False, "let the voice choose its own melody: for speech, not for singing", family="sovits"
@@ -82,7 +93,7 @@ class ConvertSettings(Settings):
     encoder_weights: str | None = option(
         None, "weights file of the content encoder, or its Hugging Face folder", family="sovits"
     )
-    weights_dir: str | None = option(None, "folder to look for weights files in, before all others", family="sovits")
+    weights_dir: str | None = option(None, "folder to look for weights files in, before all others")
     device: str = option("cpu", "where to compute: cpu, cuda, cuda:N or mps")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", low=0, high=1024)
 
@@ -94,6 +105,13 @@ class ConvertSettings(Settings):
             raise SettingsError("second_encoding is a part of shallow_diffusion; ask for that too, or leave it out")
         if self.enhance and (self.shallow_diffusion or self.only_diffusion):
             raise SettingsError("enhance and diffusion were both asked; the diffusion ends in the vocoder anyway")
+        if self.speaker_mix is not None and self.speaker is not None:
+            raise SettingsError("speaker and speaker_mix were both given; use one of them")
+        if self.speaker_mix is not None and self.retrieval_ratio > 0:
+            raise SettingsError(
+                "retrieval_ratio and speaker_mix were both given, but what is retrieved is of one speaker; "
+                "leave one of them out"
+            )
         if self.compatible and self.keep_silence:
             raise SettingsError("compatible always mutes silence; leave keep_silence out")
         longest_s = self.longest_chunk_s

@@ -9,13 +9,19 @@ from typing import Any
 
 import yaml
 
+from timbre.config.json_object import JsonObject
 from timbre.errors import SettingsError
 
 MAX_FILE_BYTES = 2**20
 _ENCODINGS = ("utf-8-sig", "gb18030")
 _LAST_ENCODING = "latin-1"  # which can read anything
-_TIMESTEPS = 1000
-_SPEEDUP = 10
+_SECTIONS: dict[str, dict[str, Any]] = {  # with what absent keys mean
+    "data": {"unit_interpolate_mode": "left"},
+    "model": {"use_pitch_aug": False, "n_spk": 1, "timesteps": 1000, "k_step_max": 0},
+    "vocoder": {"type": "nsf-hifigan"},
+    "infer": {"method": "ddpm", "speedup": 10},
+    "spk": {},
+}
 _OWN_YAML = "use the yaml that was saved with the model"
 _MALFORMED = (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 _PLAIN_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
@@ -52,73 +58,42 @@ class DiffusionShape:
         vocoder "nsf-hifigan", method "ddpm" and speedup 10. Raises SettingsError where another key is absent or a
         value is wrong.
         """
-        timesteps = _whole(config, "model.timesteps", _TIMESTEPS)
-        k_step_max = _whole(config, "model.k_step_max", 0, low=None)
-        n_chans = _whole(config, "model.n_chans")
+        whole = JsonObject(
+            {name: _present(config.get(name)) for name in _SECTIONS}, "the diffusion settings", _OWN_YAML
+        )
+        data, model, vocoder, infer, names = (whole.section(name, defaults) for name, defaults in _SECTIONS.items())
+        timesteps, k_step_max, n_chans = (
+            model.whole("timesteps"),
+            model.whole("k_step_max", low=None),
+            model.whole("n_chans"),
+        )
         if n_chans < 4 or n_chans % 2:
-            raise SettingsError(f"model.n_chans is {n_chans}; it must be an even number of at least 4, {_OWN_YAML}")
+            raise SettingsError(f"n_chans is {n_chans}; it must be an even number of at least 4, {_OWN_YAML}")
         return cls(
-            encoder=_text(config, "data.encoder"),
-            encoder_out_channels=_whole(config, "data.encoder_out_channels"),
-            block_size=_whole(config, "data.block_size"),
-            sampling_rate=_whole(config, "data.sampling_rate"),
-            n_layers=_whole(config, "model.n_layers"),
+            encoder=data.text("encoder"),
+            encoder_out_channels=data.whole("encoder_out_channels"),
+            block_size=data.whole("block_size"),
+            sampling_rate=data.whole("sampling_rate"),
+            n_layers=model.whole("n_layers"),
             n_chans=n_chans,
-            n_hidden=_whole(config, "model.n_hidden"),
-            use_pitch_aug=_flag(config, "model.use_pitch_aug"),
+            n_hidden=model.whole("n_hidden"),
+            use_pitch_aug=model.flag("use_pitch_aug"),
             timesteps=timesteps,
             k_step_max=k_step_max if 0 < k_step_max < timesteps else timesteps,
-            n_spk=_whole(config, "model.n_spk", 1),
-            unit_interpolate_mode=_text(config, "data.unit_interpolate_mode", "left"),
-            vocoder_type=_text(config, "vocoder.type", "nsf-hifigan"),
-            infer_method=_text(config, "infer.method", "ddpm"),
-            infer_speedup=_whole(config, "infer.speedup", _SPEEDUP, low=None),
-            speakers=_speakers(config),
+            n_spk=model.whole("n_spk"),
+            unit_interpolate_mode=data.text("unit_interpolate_mode"),
+            vocoder_type=vocoder.text("type"),
+            infer_method=infer.text("method"),
+            infer_speedup=infer.whole("speedup", low=None),
+            speakers={str(name): names.whole(name, low=0) for name in names.values},
         )
 
 
-def _value(config: Mapping[str, Any], path: str) -> Any:
-    """Return what stands at section.key, None where there is nothing."""
-    section, _, key = path.partition(".")
-    inner = config.get(section)
-    return inner.get(key) if isinstance(inner, Mapping) else None
-
-
-def _wrong(path: str, value: Any, wanted: str) -> SettingsError:
-    state = "is missing" if value is None else f"is {value!r}"
-    return SettingsError(f"{path} {state} in the diffusion settings; it must be {wanted}, {_OWN_YAML}")
-
-
-def _whole(config: Mapping[str, Any], path: str, default: int | None = None, *, low: int | None = 1) -> int:
-    value = _value(config, path)
-    if value is None and default is not None:
-        return default
-    if type(value) is not int or (low is not None and value < low):
-        raise _wrong(path, value, "a whole number" if low is None else f"a whole number of at least {low}")
-    return value
-
-
-def _text(config: Mapping[str, Any], path: str, default: str | None = None) -> str:
-    value = _value(config, path)
-    if value is None and default is not None:
-        return default
-    if not isinstance(value, str) or not value:
-        raise _wrong(path, value, "a name")
-    return value
-
-
-def _flag(config: Mapping[str, Any], path: str) -> bool:
-    value = _value(config, path)
-    if value is not None and type(value) is not bool:
-        raise _wrong(path, value, "true or false")
-    return bool(value)
-
-
-def _speakers(config: Mapping[str, Any]) -> dict[str, int]:
-    table = config.get("spk") or {}
-    if not isinstance(table, Mapping) or any(type(number) is not int or number < 0 for number in table.values()):
-        raise _wrong("spk", table, "a table of speaker names with their numbers")
-    return {str(name): number for name, number in table.items()}
+def _present(section: Any) -> Any:
+    """Return a section without the keys that hold nothing, which count as absent."""
+    if section is None:
+        return {}
+    return {k: v for k, v in section.items() if v is not None} if isinstance(section, Mapping) else section
 
 
 def read_diffusion_yaml(path: str | Path) -> dict[str, Any]:

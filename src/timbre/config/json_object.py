@@ -26,17 +26,22 @@ class JsonObject:
             raise SettingsError(f"{file_name} holds {reprlib.repr(content)}, not an object; {advice}")
         return cls(content, file_name, advice)
 
+    def section(self, name: str, defaults: Mapping[str, Any] | None = None) -> JsonObject:
+        """Return the object called `name`, with `defaults` for the keys that it lacks."""
+        inner = JsonObject.of(self.required(name), f"the object {name!r} of {self.file_name}", self.advice)
+        return JsonObject({**(defaults or {}), **inner.values}, inner.file_name, inner.advice)
+
     def required(self, key: str) -> Any:
         """Return the value of any type."""
         if key not in self.values:
             raise SettingsError(f"{self.file_name} has no {key}; {self.advice}")
         return self.values[key]
 
-    def whole(self, key: str, low: int = 1) -> int:
-        """Return a whole number from `low`."""
+    def whole(self, key: str, low: int | None = 1) -> int:
+        """Return a whole number from `low`, or with None any."""
         value = self.required(key)
-        if type(value) is not int or value < low:
-            raise self._wrong(key, value, f"a whole number from {low}")
+        if type(value) is not int or (low is not None and value < low):
+            raise self._wrong(key, value, "a whole number" if low is None else f"a whole number from {low}")
         return value
 
     def flag(self, key: str) -> bool:

@@ -101,7 +101,9 @@ class VitsShape:
         Keys that came later than 4.0 may be absent, unknown ones are ignored. Raises SettingsError when a key that
         every model has is missing, or a value is of the wrong type or impossible.
         """
-        model, data = _section(config, "model", _LATER_MODEL_KEYS), _section(config, "data", _LATER_DATA_KEYS)
+        whole = sovits_config(config)
+        model, data = whole.section("model", _LATER_MODEL_KEYS), whole.section("data", _LATER_DATA_KEYS)
+        names = whole.section("spk")
         return cls(
             inter_channels=model.whole("inter_channels"),
             hidden_channels=model.whole("hidden_channels"),
@@ -133,22 +135,16 @@ class VitsShape:
             filter_length=data.whole("filter_length"),
             speech_encoder=_speech_encoder(model),
             unit_interpolate_mode=data.text("unit_interpolate_mode"),
-            speakers=_speakers(config),
+            speakers={name: names.whole(name, low=0) for name in names.values},
         )
 
 
-def _section(config: Mapping[str, Any], name: str, defaults: Mapping[str, Any]) -> JsonObject:
-    given = JsonObject.of(config, "config.json", _ADVICE).required(name)
-    section = JsonObject.of(given, f"the object {name!r} of config.json", _ADVICE)
-    return JsonObject({**defaults, **section.values}, section.file_name, _ADVICE)
+def sovits_config(config: Mapping[str, Any]) -> JsonObject:
+    """Return the content of a config.json for reading; raises SettingsError where it is no object."""
+    return JsonObject.of(config, "config.json", _ADVICE)
 
 
 def _speech_encoder(model: JsonObject) -> str:
     if "speech_encoder" in model.values:
         return model.text("speech_encoder")
     return _ENCODER_OF_256_WIDE_UNITS if model.whole("ssl_dim") == 256 else _ENCODER
-
-
-def _speakers(config: Mapping[str, Any]) -> dict[str, int]:
-    section = _section(config, "spk", {})
-    return {name: section.whole(name, low=0) for name in section.values}

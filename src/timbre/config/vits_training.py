@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from timbre.config.json_object import JsonObject
+from timbre.config.vits import sovits_config
 from timbre.errors import SettingsError
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
-_ADVICE = "use the config.json of a so-vits-svc 4.0 or 4.1 model"
 _LATER_THAN_4_0 = {"half_type": "fp16", "vol_aug": False, "keep_ckpts": 0, "warmup_epochs": 0}
 
 
@@ -53,7 +53,8 @@ class VitsTrainingSettings:
 
         Raises SettingsError when a key that every model has is missing, or a value is of the wrong type or impossible.
         """
-        train, data, model = (_section(config, name) for name in ("train", "data", "model"))
+        whole = sovits_config(config)
+        train, data, model = (whole.section(name, _LATER_THAN_4_0) for name in ("train", "data", "model"))
         if data.whole("win_length") > data.whole("filter_length"):
             raise SettingsError(
                 f"config.json says data.win_length {data.whole('win_length')}; "
@@ -77,12 +78,6 @@ class VitsTrainingSettings:
             vol_aug=train.flag("vol_aug"),
             keep_ckpts=train.whole("keep_ckpts", low=0),
         )
-
-
-def _section(config: Mapping[str, Any], name: str) -> JsonObject:
-    given = JsonObject.of(config, "config.json", _ADVICE).required(name)
-    section = JsonObject.of(given, f"the object {name!r} of config.json", _ADVICE)
-    return JsonObject({**_LATER_THAN_4_0, **section.values}, section.file_name, _ADVICE)
 
 
 def _betas(train: JsonObject) -> tuple[float, float]:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from timbre.audio.assembly import Clip, assemble, plan_clips
-from timbre.audio.compatible_assembly import assemble_compatible
+from timbre.audio.compatible_assembly import assemble_compatible, count_frames
 from timbre.audio.loudness import match_loudness_envelope
 from timbre.audio.slicing import Piece
 from timbre.audio.source import SoundSource, mono_blocks
@@ -19,6 +19,7 @@ from timbre.config.slicing import SliceSettings
 from timbre.convert.scan import Scan, open_tracker
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as SCAN_RATE_HZ
 from timbre.dsp.sinc_resample import sinc_resample
+from timbre.features.speaker_mix import CountedMix, SpeakerTimeline, TimedMix
 from timbre.voice.sovits.voice import SovitsVoice
 
 Wave = NDArray[np.float32]
@@ -27,11 +28,13 @@ Wave = NDArray[np.float32]
 class _Rendering:
     """One sound on its way through a voice: tracks the pitch of a stretch, describes it and renders it."""
 
-    def __init__(self, voice: SovitsVoice, shift_semitones: float, settings: ConvertSettings) -> None:
+    def __init__(
+        self, voice: SovitsVoice, shift_semitones: float, settings: ConvertSettings, mix: SpeakerTimeline | None
+    ) -> None:
         self._voice, self._ratio = voice, 2 ** (shift_semitones / 12)
         self._extractor = voice.extractor(settings)
-        self._renderer = voice.renderer(settings, self._extractor)
-        self._tracker = open_tracker(settings)
+        self._renderer = voice.renderer(settings, self._extractor, mix)
+        self._tracker = open_tracker(settings, voice.encoder_folders)
 
     def render(self, wave: Wave, first_frame: int, join_frame: int | None) -> Wave:
         """Render `wave` [N] at the voice's rate: [N // hop * hop]."""
@@ -50,7 +53,9 @@ def render_clips(
 ) -> Iterator[tuple[Wave, Wave]]:
     """Yield what was heard and what came out, both at the voice's rate, `total` samples of each."""
     rate, hop = voice.sample_rate_hz, voice.hop_samples
-    rendering = _Rendering(voice, shift_semitones, settings)
+    tracks = voice.mixed_speakers(settings)
+    mix = None if tracks is None else TimedMix(tracks, hop / total)
+    rendering = _Rendering(voice, shift_semitones, settings, mix)
 
     def render(heard: Wave, clip: Clip) -> Wave:
         join_frame = (clip.start + clip.fade_samples // 2) // hop if clip.fade_samples else None
@@ -81,26 +86,23 @@ def render_compatible(
     voice: SovitsVoice, source: SoundSource, scanned: Scan, shift_semitones: float, settings: ConvertSettings
 ) -> Wave:
     """Return the whole sound cut, padded, joined and levelled as so-vits-svc 4.1 did (pipeline spec 6.3, 6.4)."""
-    rate = voice.sample_rate_hz
-    rendering = _Rendering(voice, shift_semitones, settings)
+    rate, hop, source_rate = voice.sample_rate_hz, voice.hop_samples, source.sample_rate_hz
+    samples = np.concatenate(list(mono_blocks(source, scanned.weights, source_rate)))
+    slicing = SliceSettings(threshold_db=settings.slice_threshold_db)
+    assembly = AssemblySettings(
+        clip_s=settings.max_chunk_s or 0.0,
+        crossfade_s=settings.overlap_s if settings.max_chunk_s else 0.0,
+        crossfade_retain=settings.overlap_retain,
+        pad_s=settings.context_s,
+    )
+    tracks = voice.mixed_speakers(settings)
+    n_frames = count_frames(samples, source_rate, rate, hop, slicing, assembly)
+    mix = None if tracks is None else CountedMix(tracks, n_frames)
+    rendering = _Rendering(voice, shift_semitones, settings, mix)
 
     def convert(samples: Wave, sample_rate_hz: int, first_frame: int) -> Wave:
         wave = sinc_resample(torch.from_numpy(samples), sample_rate_hz, rate).numpy()
         sound = rendering.render(wave, first_frame, None)
         return match_loudness_envelope(wave, rate, sound, rate, settings.loudness_envelope)
 
-    blocks = mono_blocks(source, scanned.weights, source.sample_rate_hz)
-    return assemble_compatible(
-        np.concatenate(list(blocks)),
-        source.sample_rate_hz,
-        convert,
-        rate,
-        voice.hop_samples,
-        SliceSettings(threshold_db=settings.slice_threshold_db),
-        AssemblySettings(
-            clip_s=settings.max_chunk_s or 0.0,
-            crossfade_s=settings.overlap_s if settings.max_chunk_s else 0.0,
-            crossfade_retain=settings.overlap_retain,
-            pad_s=settings.context_s,
-        ),
-    )
+    return assemble_compatible(samples, source_rate, convert, rate, hop, slicing, assembly)

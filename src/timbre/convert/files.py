@@ -13,6 +13,7 @@ import torch
 from timbre import __version__
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
+from timbre.config.speaker_mix import read_speaker_mix
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.plan import Job, Target, becomes_file, find_sources, plan_jobs
 from timbre.convert.render import render_chunks
@@ -53,6 +54,8 @@ def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettin
     """Raise what is wrong with a request that can be known before the voice is loaded; see `convert_files`."""
     check_device(settings.device)
     resolve_tracker(settings.pitch)
+    if settings.speaker_mix is not None:
+        read_speaker_mix(settings.speaker_mix)
     find_sources(sources, output)
 
 

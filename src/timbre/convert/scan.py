@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
+from timbre.weights.search import weights_folders
 
 WINDOW_S = 30
 CONTEXT_S = 1
@@ -86,13 +89,18 @@ def scan_tracker(voice: Voice, settings: ConvertSettings) -> PitchTracker | None
     return load_tracker("pm") if settings.pitch_shift == "auto" and voice.card.median_f0_hz > 0 else None
 
 
-def open_tracker(settings: ConvertSettings) -> PitchTracker:
-    """Load the pitch tracker that `settings` ask for; errors as in `timbre.pitch.trackers.load_tracker`."""
+def open_tracker(settings: ConvertSettings, more_folders: Sequence[Path] = ()) -> PitchTracker:
+    """Load the pitch tracker that `settings` ask for; errors as in `timbre.pitch.trackers.load_tracker`.
+
+    Its weights are looked for in `more_folders` too, after the usual ones.
+    """
+    own_folder = None if settings.weights_dir is None else Path(settings.weights_dir)
     return load_tracker(
         settings.pitch,
         voiced_threshold=settings.voiced_threshold,
         device=settings.device,
         weights_file=settings.pitch_weights,
+        search_folders=[*weights_folders(own_folder), *more_folders],
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from timbre.errors import WeightsError
@@ -12,6 +13,7 @@ from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.weights.identify import FileKind, identify, network_state, wrong_kind
 from timbre.weights.restricted import Checkpoint
 
+_COARSE_TYPES = (torch.float16, torch.bfloat16)
 _OWN_YAML = "use the yaml that was saved with them"
 _OWN_VOCODER = "use the vocoder they were trained for"
 _OWN_FILE = "use a model_*.pt of so-vits-svc"
@@ -20,9 +22,9 @@ _OWN_FILE = "use a model_*.pt of so-vits-svc"
 def load_state(model: Unit2Mel, tensors: Mapping[str, Any]) -> None:
     """Fill the model with a whole checkpoint or with its `model` entry.
 
-    The schedule's buffers are taken as they are stored. Any floating point type and keys with `module.` before them
-    will do; otherwise keys and shapes must be exactly those of the model. Raises WeightsError, and changes nothing,
-    when they are not, saying which setting does not fit.
+    The schedule's buffers are taken as they are stored, but not from half precision, which is too coarse for them.
+    Any floating point type and keys with `module.` before them will do; otherwise keys and shapes must be exactly
+    those of the model. Raises WeightsError, and changes nothing, when they are not, saying which setting does not fit.
     """
     if identify(dict(tensors)) is not FileKind.DIFFUSION:
         raise wrong_kind(Checkpoint(dict(tensors), ()), FileKind.DIFFUSION)
@@ -37,7 +39,8 @@ def load_state(model: Unit2Mel, tensors: Mapping[str, Any]) -> None:
                 f"the diffusion weights {key!r} have the shape {tuple(given[key].shape)} instead of "
                 f"{tuple(value.shape)}; they are damaged or another network's, {_OWN_FILE}"
             )
-    model.load_state_dict(given)
+    exact = {key: value for key, value in model.named_buffers() if given[key].dtype in _COARSE_TYPES}
+    model.load_state_dict({**given, **exact})
 
 
 def state_for_file(model: Unit2Mel) -> dict[str, Tensor]:

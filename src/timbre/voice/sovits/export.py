@@ -39,9 +39,18 @@ def export_sovits(parts: SovitsParts, folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def write_generator(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write tensors as a G_*.pth without training state, whole or not at all."""
-    content = {"model": dict(tensors), "iteration": 0, "optimizer": None, "learning_rate": _BASE_RATE}
+def generator_content(tensors: Mapping[str, Tensor], like: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return what a G_*.pth without training state holds; counters are those of `like`, the content of another one."""
+    counters: dict[str, int | float] = {"iteration": 0, "learning_rate": _BASE_RATE}
+    for name in counters:
+        number = (like or {}).get(name)
+        if isinstance(number, (int, float)):
+            counters[name] = number
+    return {"model": dict(tensors), "optimizer": None, **counters}
+
+
+def write_generator(content: dict[str, Any], path: Path) -> None:
+    """Write `generator_content` as a file, whole or not at all."""
     temporary = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
         torch.save(content, temporary)
@@ -53,7 +62,8 @@ def write_generator(tensors: Mapping[str, Tensor], path: Path) -> None:
 def _write_all(parts: SovitsParts, folder: Path) -> None:
     origins = parts.origins
     if parts.model is not None:
-        write_generator(parts.model.tensors, folder / _file_name(origins.get(MODEL), ".pth", "G_0.pth"))
+        content = generator_content(parts.model.tensors)
+        write_generator(content, folder / _file_name(origins.get(MODEL), ".pth", "G_0.pth"))
         (folder / "config.json").write_text(json.dumps(parts.model.config, indent=2) + "\n", encoding="ascii")
     if parts.diffusion is not None:
         _write_diffusion(parts.diffusion, folder / "diffusion", origins.get(DIFFUSION))

@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from timbre.errors import SettingsError, WeightsError
+from timbre.voice.sovits.export import generator_content
+from timbre.weights.identify import network_state
 
-MIX_MODES = ("normalised", "convex", "linear")
+MIX_RULES = ("normalised", "softmax", "linear")
 
 
-def effective_weights(rates: Sequence[float], mode: str) -> list[float]:
-    """Return what each voice counts for `rates` in percent.
+def effective_weights(weights: Sequence[float], rule: str) -> list[float]:
+    """Return what each voice counts for.
 
-    "normalised" divides by their sum. "convex" and "linear" are so-vits-svc's: the softmax of rate / 100, which is
-    nearly even (100, 0, 0 gives 0.58, 0.21, 0.21), and rate / 100 as it is. Raises SettingsError for a rate that is
-    negative or no number, rates whose sum is 0, and an unknown mode.
+    "normalised" divides the weights by their sum. "softmax" and "linear" are so-vits-svc's, whose rates are percent
+    (70 is 0.7 here): its "convex" rule, which is nearly even (1, 0, 0 gives 0.58, 0.21, 0.21), and the weights as they
+    are. Raises SettingsError for a weight that is negative or no number, weights whose sum is 0, and an unknown rule.
     """
-    if mode not in MIX_MODES:
-        raise SettingsError(f"the mix mode is {mode!r}; it must be one of: {', '.join(MIX_MODES)}")
-    if not all(math.isfinite(rate) and rate >= 0 for rate in rates):
-        raise SettingsError(f"the rates are {', '.join(f'{rate:g}' for rate in rates)}; each must be 0 or more")
-    shares = [rate / 100 for rate in rates]
-    if mode == "linear":
-        return shares
-    if mode == "convex":
-        return [float(weight) for weight in torch.softmax(torch.tensor(shares, dtype=torch.float64), dim=0)]
-    if sum(shares) <= 0:
-        raise SettingsError("all rates are 0; give at least one voice more")
-    return [share / sum(shares) for share in shares]
+    if rule not in MIX_RULES:
+        raise SettingsError(f"the mix rule is {rule!r}; it must be one of: {', '.join(MIX_RULES)}")
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise SettingsError(f"the weights are {', '.join(f'{weight:g}' for weight in weights)}; each must be 0 or more")
+    if rule == "softmax":
+        return torch.softmax(torch.tensor(weights, dtype=torch.float64), dim=0).tolist()
+    if sum(weights) == 0:
+        raise SettingsError("all weights are 0; give at least one voice more")
+    return list(weights) if rule == "linear" else [weight / sum(weights) for weight in weights]
 
 
 def mix_states(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
@@ -47,6 +47,15 @@ def mix_states(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float])
                 f"model {number} differs from the first in {odd}; only models of the same config can be mixed"
             )
     return {name: _weighted_sum([state[name] for state in states], weights) for name in first}
+
+
+def mix_checkpoints(contents: Sequence[Mapping[Any, Any]], weights: Sequence[float]) -> dict[str, Any]:
+    """Return the content of a G_*.pth that mixes those of others, with the counters of the first.
+
+    States of optimizers are left out: they belong to one model. Raises WeightsError as `mix_states` does.
+    """
+    states = [network_state(dict(content)) for content in contents]
+    return generator_content(mix_states(states, weights), like=contents[0])
 
 
 def _weighted_sum(tensors: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

@@ -14,15 +14,15 @@ from timbre.config.diffusion import read_diffusion_yaml
 from timbre.config.sovits import SovitsFiles
 from timbre.errors import SettingsError, VoiceError, WeightsError
 from timbre.retrieval.foreign import read_index_bytes, read_kmeans
-from timbre.vocoder.nsf_hifigan import find_vocoder, read_vocoder
+from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, find_vocoder, read_vocoder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, VOCODER, Network, Origin, SovitsParts, release_of
+from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.digest import sha256_of
+from timbre.weights.finding import find_entry, known_weights
 from timbre.weights.identify import FileKind, require_kind, suspicious_classes
 from timbre.weights.restricted import Checkpoint, read_checkpoint
-from timbre.weights.search import find_weights
 
 RETRIEVAL = "retrieval"
-VOCODER_FOLDERS = ("nsf_hifigan", "nsf_hifigan_44.1k_hop512_128bin_2024.02")
 _MAX_CONFIG_BYTES = 10 * 2**20
 _ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")  # configs were written in the encoding of the machine
 
@@ -80,12 +80,12 @@ class SovitsReader:
         return Network(_tensors(checkpoint, path), settings)
 
     def _vocoder(self, folder: Path | None, search_folders: list[Path]) -> Network | None:
-        found = folder or find_weights(VOCODER_FOLDERS, search_folders)
-        if found is None:
+        if folder is None and find_entry(CATALOGUE[VOCODER_WEIGHTS], search_folders) is None:
             return None
-        weights, _ = find_vocoder(found)
-        self._remember(weights, VOCODER)
-        return Network(*read_vocoder(found))
+        with known_weights(VOCODER_WEIGHTS, folder, search_folders) as found:
+            weights, _ = find_vocoder(found)
+            self._remember(weights, VOCODER)
+            return Network(*read_vocoder(found))
 
     def _centres(self, path: Path) -> Mapping[str, Tensor]:
         checkpoint = self._checkpoint(path, RETRIEVAL)

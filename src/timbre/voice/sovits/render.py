@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,11 +12,13 @@ from timbre.config.convert import ConvertSettings
 from timbre.dsp.sinc_resample import sinc_resample
 from timbre.features.clips import ClipExtractor
 from timbre.features.frames import Frames
+from timbre.features.speaker_mix import SpeakerTimeline
 from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.draws import Draws, SeededDraws, TimelineDraws
 from timbre.nn.harmonic_source import SourceForm, harmonic_phases
 from timbre.pitch.gaps import bridge
+from timbre.retrieval.contract import ContentRetrieval
 from timbre.vocoder.enhancer import Enhancer
 from timbre.vocoder.nsf_hifigan import NsfHifigan
 
@@ -52,9 +54,15 @@ class SovitsRenderer:
     """
 
     def __init__(
-        self, networks: Networks, extractor: ClipExtractor, speaker_id: int, settings: ConvertSettings
+        self,
+        networks: Networks,
+        extractor: ClipExtractor,
+        speaker: int | SpeakerTimeline,
+        retrieval: ContentRetrieval | None,
+        settings: ConvertSettings,
     ) -> None:
-        self.networks, self.extractor, self.speaker_id, self.settings = networks, extractor, speaker_id, settings
+        self.networks, self.extractor, self.settings = networks, extractor, settings
+        self.speaker, self.retrieval = speaker, retrieval
         self._carried: _Carried | None = None
 
     @torch.inference_mode()
@@ -64,22 +72,31 @@ class SovitsRenderer:
         From `join_frame` on the result takes over from the stretch rendered before; None: it begins on its own.
         """
         settings, n_frames = self.settings, len(frames.f0_hz)
+        if self.retrieval is not None:
+            frames = replace(frames, content=self.retrieval.mix(frames.content, settings.retrieval_ratio))
         draws: Draws = (
             SeededDraws(REFERENCE_SEED) if settings.compatible else TimelineDraws(settings.seed, first_frame, n_frames)
         )
         held_hz = bridge(np.where(frames.voiced.cpu(), frames.f0_hz.cpu(), 0)).astype(np.float32)
         f0_hz = torch.from_numpy(held_hz).to(frames.content)
+        speaker = self._speaker(first_frame, n_frames).to(f0_hz.device)
         start = self._start_phases(f0_hz, first_frame, join_frame)
         sound = f0_hz.new_zeros(0)
         if self.networks.synthesizer is not None and not settings.only_diffusion:
-            sound, f0_hz = self._synthesize(self.networks.synthesizer, frames, f0_hz, draws, start)
+            sound, f0_hz = self._synthesize(self.networks.synthesizer, frames, f0_hz, speaker, draws, start)
         if settings.shallow_diffusion or settings.only_diffusion:
-            sound = self._diffuse(frames, f0_hz, sound, draws, start)
+            sound = self._diffuse(frames, f0_hz, speaker, sound, draws, start)
         if settings.enhance:
             sound = self._enhance(sound, f0_hz, draws, start)
         phases = start + self._phases(f0_hz)
         self._carried = _Carried(first_frame, phases)
         return sound
+
+    def _speaker(self, first_frame: int, n_frames: int) -> Tensor:
+        """Return the speaker's number [1], or the weights of all up to the last that is mixed [T, S]."""
+        if isinstance(self.speaker, int):
+            return torch.tensor([self.speaker])
+        return self.speaker.weights(first_frame, n_frames)
 
     def _phases(self, f0_hz: Tensor) -> Tensor:
         return harmonic_phases(f0_hz[None], self.networks.source_rate_hz, self.networks.hop_samples)[0]
@@ -95,14 +112,14 @@ class SovitsRenderer:
         return carried.phases[there] - phases[here]
 
     def _synthesize(
-        self, synthesizer: Synthesizer, frames: Frames, f0_hz: Tensor, draws: Draws, start: Tensor
+        self, synthesizer: Synthesizer, frames: Frames, f0_hz: Tensor, speaker: Tensor, draws: Draws, start: Tensor
     ) -> tuple[Tensor, Tensor]:
         volume = torch.exp(0.5 * frames.loudness)[None] if synthesizer.shape.vol_embedding else None
         sound, used_f0_hz = synthesizer.infer(
             frames.content.T[None],
             f0_hz[None],
             frames.voiced[None].to(f0_hz),
-            torch.tensor([self.speaker_id], device=f0_hz.device),
+            speaker,
             draws,
             noise_scale=self.settings.noise_scale,
             predict_f0=self.settings.predict_pitch,
@@ -112,7 +129,9 @@ class SovitsRenderer:
         )
         return sound[0, 0], used_f0_hz[0]
 
-    def _diffuse(self, frames: Frames, f0_hz: Tensor, sound: Tensor, draws: Draws, start: Tensor) -> Tensor:
+    def _diffuse(
+        self, frames: Frames, f0_hz: Tensor, speaker: Tensor, sound: Tensor, draws: Draws, start: Tensor
+    ) -> Tensor:
         """Render by diffusion, alone or from `sound` on (models spec 9.7)."""
         unit2mel, vocoder, settings = self.networks.unit2mel, self.networks.vocoder, self.settings
         assert unit2mel is not None and vocoder is not None  # what a rendering needs is checked before it begins
@@ -126,7 +145,8 @@ class SovitsRenderer:
                 volume = self.extractor.volume(sound)
             if settings.second_encoding:
                 content = self.extractor.content(sound, len(f0_hz))
-        speaker = torch.tensor([[self.speaker_id]], device=f0_hz.device)
+        if speaker.is_floating_point() and unit2mel.shape.n_spk > 1:
+            speaker = torch.nn.functional.pad(speaker, (0, unit2mel.shape.n_spk - speaker.shape[-1]))
         condition = unit2mel.condition(content[None], f0_hz[None, :, None], volume[None, :, None], speaker)
         mel = unit2mel.sample(
             condition,

@@ -11,21 +11,27 @@ import torch
 
 from timbre.config.convert import ConvertSettings
 from timbre.config.diffusion import DiffusionShape
+from timbre.config.speaker_mix import Track, read_speaker_mix
 from timbre.config.vits import VitsShape
 from timbre.config.vocoder import VocoderShape
 from timbre.content.encoders import load_encoder
 from timbre.errors import MissingWeightsError, SettingsError, VoiceError
 from timbre.features.clips import ClipExtractor
+from timbre.features.speaker_mix import SpeakerTimeline
 from timbre.models.diffusion import state as diffusion_state
 from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.models.vits import state as vits_state
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.device import check_device
-from timbre.vocoder.nsf_hifigan import NsfHifigan
+from timbre.retrieval.contract import ContentRetrieval
+from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, NsfHifigan
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import SovitsParts
 from timbre.voice.sovits.render import Networks, SovitsRenderer
+from timbre.voice.sovits.retrieval import check_retrieval, open_retrieval
+from timbre.weights.catalogue import CATALOGUE
+from timbre.weights.finding import ways_to_get
 from timbre.weights.search import weights_folders
 
 FAMILY = "sovits"
@@ -56,8 +62,8 @@ class Frame:
 class SovitsVoice:
     """A voice ready to render; its networks are built when they are first needed.
 
-    `encoder_folders` are searched for the content encoder after the folders that settings name. Raises SettingsError
-    where a config is unusable, VoiceError where parts do not fit each other, DeviceError.
+    `encoder_folders` are searched for content encoder and pitch tracker after the folders that settings name. Raises
+    SettingsError where a config is unusable, VoiceError where parts do not fit each other, DeviceError.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class SovitsVoice:
         numbered = {str(number): number for number in range(self.frame.n_speakers)}
         self.speakers = dict(self.frame.speakers) or numbered
         self._extractors: dict[tuple[str | None, str | None], ClipExtractor] = {}
+        self._retrievals: dict[tuple[int, str], ContentRetrieval] = {}
         self._check_parts_fit()
 
     @property
@@ -89,7 +96,8 @@ class SovitsVoice:
     def check(self, settings: ConvertSettings) -> None:
         """Raise SettingsError or MissingWeightsError for what `settings` ask of the voice that it cannot do."""
         settings.check_family(FAMILY, self.card.name)
-        speaker_id = self.speaker_id(settings.speaker)
+        tracks = self.mixed_speakers(settings)
+        speaker_id = self.speaker_id(settings.speaker) if tracks is None else max(tracks)
         diffuses = settings.shallow_diffusion or settings.only_diffusion
         if diffuses and self.parts.diffusion is None:
             raise SettingsError(
@@ -98,20 +106,19 @@ class SovitsVoice:
             )
         if diffuses and self.diffusion_shape is not None and speaker_id >= self.diffusion_shape.n_spk > 1:
             raise SettingsError(
-                f"speaker {settings.speaker!r} has the number {speaker_id}, but the diffusion model knows "
+                f"speaker {self._name(speaker_id)!r} has the number {speaker_id}, but the diffusion model knows "
                 f"{self.diffusion_shape.n_spk} speakers; give a diffusion model that was trained beside this main model"
             )
         if not settings.only_diffusion and self.parts.model is None:
             raise SettingsError(f"voice {self.card.name!r} is a diffusion model alone; ask for only_diffusion")
         if (diffuses or settings.enhance) and self.parts.vocoder is None:
             raise MissingWeightsError(
-                f"voice {self.card.name!r} has no NSF-HiFiGAN vocoder, which diffusion and the enhancer need; get "
-                "nsf_hifigan from the releases of github.com/openvpi/vocoders and give its folder with --vocoder"
+                f"voice {self.card.name!r} has no NSF-HiFiGAN vocoder, which diffusion and the enhancer need; "
+                f"{ways_to_get(CATALOGUE[VOCODER_WEIGHTS])} (a voice takes the vocoder in when it is imported)"
             )
         if settings.predict_pitch and self.shape is not None and not self.shape.use_automatic_f0_prediction:
             raise SettingsError(f"voice {self.card.name!r} was trained without pitch prediction; leave it out")
-        if settings.retrieval_ratio > 0:
-            raise SettingsError("retrieval_ratio is not yet available with so-vits-svc voices; leave it out")
+        self._retrieval(settings)
 
     def speaker_id(self, name: str | None) -> int:
         """Return the number of a speaker by name or number; None: the only one.
@@ -128,6 +135,27 @@ class SovitsVoice:
         if name is None:
             raise SettingsError(f"voice {self.card.name!r} holds several speakers; choose one with --speaker: {known}")
         raise SettingsError(f"voice {self.card.name!r} has no speaker {name!r}; it has: {known}")
+
+    def mixed_speakers(self, settings: ConvertSettings) -> dict[int, Track] | None:
+        """Return the tracks of the speakers that `settings` ask to mix, by number; None: a single speaker.
+
+        Raises SettingsError for a mix that cannot be read or names other speakers than there are.
+        """
+        return None if settings.speaker_mix is None else read_speaker_mix(settings.speaker_mix).by_number(self.speakers)
+
+    def _name(self, speaker_id: int) -> str:
+        return next(name for name, number in self.speakers.items() if number == speaker_id)
+
+    def _retrieval(self, settings: ConvertSettings) -> ContentRetrieval | None:
+        """Return what `settings` ask to retrieve from, opened once; errors as in `open_retrieval`."""
+        if settings.retrieval_ratio == 0:
+            return None
+        speaker_id = self.speaker_id(settings.speaker)
+        key = (speaker_id, settings.retrieval)
+        if key not in self._retrievals:
+            name, width = self._name(speaker_id), self.frame.content_width
+            self._retrievals[key] = open_retrieval(self.parts, name, *key, width, self.device)
+        return self._retrievals[key]
 
     def extractor(self, settings: ConvertSettings) -> ClipExtractor:
         """Return the content encoder that the voice was trained with, loaded once.
@@ -154,8 +182,13 @@ class SovitsVoice:
         centred = self.parts.release != "4.1-latest"
         return ClipExtractor(encoder, frame.sample_rate_hz, frame.hop_samples, frame.stretch_mode, centred)
 
-    def renderer(self, settings: ConvertSettings, extractor: ClipExtractor) -> SovitsRenderer:
-        """Begin a rendering; builds the networks it needs. Errors as in `check`."""
+    def renderer(
+        self, settings: ConvertSettings, extractor: ClipExtractor, mix: SpeakerTimeline | None = None
+    ) -> SovitsRenderer:
+        """Begin a rendering; builds the networks it needs. Errors as in `check`.
+
+        `mix` is what becomes of `mixed_speakers` along the sound.
+        """
         self.check(settings)
         diffuses = settings.shallow_diffusion or settings.only_diffusion
         networks = Networks(
@@ -167,7 +200,8 @@ class SovitsVoice:
             self.frame.sample_rate_hz if self.shape is None else self.shape.source_rate_hz,
             "latest" if self.parts.release == "4.1-latest" else "stable",
         )
-        return SovitsRenderer(networks, extractor, self.speaker_id(settings.speaker), settings)
+        speaker = self.speaker_id(settings.speaker) if mix is None else mix
+        return SovitsRenderer(networks, extractor, speaker, self._retrieval(settings), settings)
 
     def save(self, folder: Path, *, force: bool = False) -> VoiceCard:
         """Write the voice as a folder; errors as in `timbre.voice.saving.new_voice`."""
@@ -202,7 +236,8 @@ class SovitsVoice:
         return model.to(self.device)
 
     def build(self) -> None:
-        """Build all networks; raises WeightsError where weights do not fit their config."""
+        """Build all networks and open centres and indexes; raises WeightsError or VoiceError where one does not fit."""
+        check_retrieval(self.parts, self.frame.content_width)
         if self.parts.model is not None:
             _ = self.synthesizer
         if self.parts.diffusion is not None:

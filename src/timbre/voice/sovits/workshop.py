@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -12,9 +13,9 @@ from timbre.errors import OutputError, VoiceError
 from timbre.voice.card import VoiceCard, safe_name
 from timbre.voice.saving import check_replaceable
 from timbre.voice.shelf import find_voice
-from timbre.voice.sovits.export import write_generator
+from timbre.voice.sovits.export import generator_content, write_generator
 from timbre.voice.sovits.folder import read_parts, save_sovits_voice
-from timbre.voice.sovits.mixing import effective_weights, mix_states
+from timbre.voice.sovits.mixing import effective_weights, mix_checkpoints, mix_states
 from timbre.voice.sovits.parts import Network, SovitsParts
 from timbre.voice.sovits.slimming import slim_state
 from timbre.voice.sovits.voice import FAMILY
@@ -57,14 +58,14 @@ def slim_file(path: Path, output: Path | None, *, half: bool, force: bool) -> tu
     """
     output = output or path.with_name(f"{path.stem}_release{'_half' if half else ''}.pth")
     _check_new(output, force)
-    tensors = _generator_tensors(path)
+    tensors = network_state(_generator(path))
     slim = slim_state(tensors, half=half)
-    write_generator(slim, output)
+    write_generator(generator_content(slim), output)
     return output, Slimmed(_n_bytes(tensors.values()), _n_bytes(slim.values()))
 
 
 def mix_voices(
-    names: Sequence[str], rates: Sequence[float], mode: str, new_name: str, folder: Path, *, force: bool
+    names: Sequence[str], weights: Sequence[float], rule: str, new_name: str, folder: Path, *, force: bool
 ) -> tuple[VoiceCard, list[float]]:
     """Make a voice whose main model is a mix of those of several; returns its card and what each counted for.
 
@@ -74,7 +75,7 @@ def mix_voices(
     if new_name != safe_name(new_name):
         raise VoiceError(f"the name is {new_name!r}, which not every system takes; use {safe_name(new_name)!r}")
     check_replaceable(folder, force=force)
-    weights = effective_weights(rates, mode)
+    shares = effective_weights(weights, rule)
     found = [find_sovits_voice(name) for name in names]
     models = [_main(card, parts) for card, parts in found]
     for (card, _), model in zip(found, models, strict=True):
@@ -84,30 +85,30 @@ def mix_voices(
                 "only models of one shape can be mixed"
             )
     first_card, first_parts = found[0]
-    mixed = Network(mix_states([model.tensors for model in models], weights), models[0].config)
+    mixed = Network(mix_states([model.tensors for model in models], shares), models[0].config)
     parts = SovitsParts(mixed, None, first_parts.vocoder, first_parts.release)
-    shares = ", ".join(f"{weight:.3f} {card.name}" for weight, (card, _) in zip(weights, found, strict=True))
+    ingredients = ", ".join(f"{share:.3f} {card.name}" for share, (card, _) in zip(shares, found, strict=True))
     licences = dict.fromkeys(card.licence for card, _ in found)
     card = replace(
         first_card,
         name=new_name,
-        description=f"mix of {shares}",
+        description=f"mix of {ingredients}",
         licence="; ".join(licences),
         attribution="; ".join(dict.fromkeys(card.attribution for card, _ in found if card.attribution)),
         consent="; ".join(dict.fromkeys(card.consent for card, _ in found if card.consent)),
     )
-    return save_sovits_voice(card, parts, folder, force=force), weights
+    return save_sovits_voice(card, parts, folder, force=force), shares
 
 
-def mix_files(paths: Sequence[Path], rates: Sequence[float], mode: str, output: Path, *, force: bool) -> list[float]:
+def mix_files(paths: Sequence[Path], weights: Sequence[float], rule: str, output: Path, *, force: bool) -> list[float]:
     """Write a G_*.pth that is a mix of several; returns what each counted for.
 
     Raises OutputError where the output exists without `force`, WeightsError for files that do not fit each other.
     """
     _check_new(output, force)
-    weights = effective_weights(rates, mode)
-    write_generator(mix_states([_generator_tensors(path) for path in paths], weights), output)
-    return weights
+    shares = effective_weights(weights, rule)
+    write_generator(mix_checkpoints([_generator(path) for path in paths], shares), output)
+    return shares
 
 
 def is_model_file(name: str) -> bool:
@@ -121,10 +122,12 @@ def _main(card: VoiceCard, parts: SovitsParts) -> Network:
     return parts.model
 
 
-def _generator_tensors(path: Path) -> dict[str, Tensor]:
+def _generator(path: Path) -> dict[Any, Any]:
+    """Return the content of a G_*.pth."""
     checkpoint = read_checkpoint(path)
     require_kind(checkpoint, (FileKind.SOVITS_GENERATOR, FileKind.SOVITS_RELEASE), path)
-    return network_state(checkpoint.data)
+    content: dict[Any, Any] = checkpoint.data
+    return content
 
 
 def _check_new(output: Path, force: bool) -> None:

@@ -110,6 +110,7 @@ class Case:
     def judge(self, got: dict[str, Any]) -> None:
         """Compare results with all that were recorded, none left out."""
         expected = self.expected()
+        assert expected, f"{self.name}: no results are recorded"
         missing = expected.keys() - got.keys()
         assert not missing, f"{self.name}: not computed: {sorted(missing)}"
         errors = {key: relative_error(got[key], value) for key, value in expected.items()}

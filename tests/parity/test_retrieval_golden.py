@@ -41,7 +41,9 @@ def test_mixed_content(golden_pipeline: Path) -> None:
             expected = recorded[name]
             content = stretch(torch.from_numpy(recorded["c"]), expected.shape[1], mode).T
             got = retrievals[source].mix(content, float(ratio)).T.numpy()
-            np.testing.assert_allclose(got, expected, rtol=0, atol=TOLERANCE, err_msg=name)
+            assert np.isfinite(got).all(), name
+            known = ~np.isnan(expected)  # an exact hit was NaN in the original
+            np.testing.assert_allclose(got[known], expected[known], rtol=0, atol=TOLERANCE, err_msg=name)
 
 
 def test_neighbours(golden_pipeline: Path) -> None:

@@ -148,6 +148,13 @@ def test_solvers_take_one_first_order_step_where_there_is_no_room_for_two(method
     torch.testing.assert_close(made, data.end_of(x, n_steps - 1), rtol=0, atol=2e-4)
 
 
+@pytest.mark.parametrize("speedup", [100, 1000])
+def test_pndm_takes_one_jump_where_there_is_room_for_none(speedup: int) -> None:
+    data, x, n_steps = GaussianData(0.1, 0.0), start(50), 100
+    made = run("pndm", data.predict, x, speedup, n_steps)
+    torch.testing.assert_close(made, data.end_of(x, n_steps - 1), rtol=0, atol=2e-4)
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_a_single_step_of_noise_is_possible(method: str) -> None:
     data, x = GaussianData(0.1, 0.4), start(5) * 0.1

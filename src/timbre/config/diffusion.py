@@ -9,12 +9,10 @@ from typing import Any
 
 import yaml
 
-from timbre.config.json_object import JsonObject
+from timbre.config.json_object import JsonObject, decoded
 from timbre.errors import SettingsError
 
 MAX_FILE_BYTES = 2**20
-_ENCODINGS = ("utf-8-sig", "gb18030")
-_LAST_ENCODING = "latin-1"  # which can read anything
 _SECTIONS: dict[str, dict[str, Any]] = {  # with what absent keys mean
     "data": {"unit_interpolate_mode": "left"},
     "model": {"use_pitch_aug": False, "n_spk": 1, "timesteps": 1000, "k_step_max": 0},
@@ -58,15 +56,11 @@ class DiffusionShape:
         vocoder "nsf-hifigan", method "ddpm" and speedup 10. Raises SettingsError where another key is absent or a
         value is wrong.
         """
-        whole = JsonObject(
-            {name: _present(config.get(name)) for name in _SECTIONS}, "the diffusion settings", _OWN_YAML
-        )
-        data, model, vocoder, infer, names = (whole.section(name, defaults) for name, defaults in _SECTIONS.items())
-        timesteps, k_step_max, n_chans = (
-            model.whole("timesteps"),
-            model.whole("k_step_max", low=None),
-            model.whole("n_chans"),
-        )
+        content = {name: _present(config.get(name)) for name in _SECTIONS}
+        settings = JsonObject(content, "the diffusion settings", _OWN_YAML)
+        data, model, vocoder, infer, names = (settings.section(name, defaults) for name, defaults in _SECTIONS.items())
+        timesteps, k_step_max = model.whole("timesteps"), model.whole("k_step_max", low=None)
+        n_chans = model.whole("n_chans")
         if n_chans < 4 or n_chans % 2:
             raise SettingsError(f"n_chans is {n_chans}; it must be an even number of at least 4, {_OWN_YAML}")
         return cls(
@@ -91,9 +85,9 @@ class DiffusionShape:
 
 def _present(section: Any) -> Any:
     """Return a section without the keys that hold nothing, which count as absent."""
-    if section is None:
-        return {}
-    return {k: v for k, v in section.items() if v is not None} if isinstance(section, Mapping) else section
+    if not isinstance(section, Mapping):
+        return {} if section is None else section
+    return {key: value for key, value in section.items() if value is not None}
 
 
 def read_diffusion_yaml(path: str | Path) -> dict[str, Any]:
@@ -111,21 +105,12 @@ def read_diffusion_yaml(path: str | Path) -> dict[str, Any]:
     if size > MAX_FILE_BYTES:
         raise SettingsError(f"{path.name!r} has {size} bytes, too many for a settings file; {_OWN_YAML}")
     try:
-        content = yaml.load(_decoded(path.read_bytes()), Loader=_PlainLoader)
+        content = yaml.load(decoded(path.read_bytes()), Loader=_PlainLoader)
     except _MALFORMED as error:
         raise SettingsError(f"{path.name!r} is damaged, uses aliases or is no yaml file; {_OWN_YAML}") from error
     if not isinstance(content, dict):
         raise SettingsError(f"{path.name!r} holds no table of settings; {_OWN_YAML}")
     return content
-
-
-def _decoded(raw: bytes) -> str:
-    for encoding in _ENCODINGS:
-        try:
-            return raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-    return raw.decode(_LAST_ENCODING)
 
 
 class _PlainLoader(yaml.SafeLoader):

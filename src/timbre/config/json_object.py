@@ -10,6 +10,19 @@ from typing import Any
 
 from timbre.errors import SettingsError
 
+_ENCODINGS = ("utf-8-sig", "gb18030")  # settings were written in the encoding of the machine
+_LAST_ENCODING = "latin-1"  # which can read anything
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a settings file, in UTF-8 or else in a Chinese or Western encoding."""
+    for encoding in _ENCODINGS:
+        try:
+            return raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+    return raw.decode(_LAST_ENCODING)
+
 
 @dataclass(frozen=True)
 class JsonObject:

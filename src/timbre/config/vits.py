@@ -101,9 +101,9 @@ class VitsShape:
         Keys that came later than 4.0 may be absent, unknown ones are ignored. Raises SettingsError when a key that
         every model has is missing, or a value is of the wrong type or impossible.
         """
-        whole = sovits_config(config)
-        model, data = whole.section("model", _LATER_MODEL_KEYS), whole.section("data", _LATER_DATA_KEYS)
-        names = whole.section("spk")
+        settings = sovits_config(config)
+        model, data = settings.section("model", _LATER_MODEL_KEYS), settings.section("data", _LATER_DATA_KEYS)
+        names = settings.section("spk")
         return cls(
             inter_channels=model.whole("inter_channels"),
             hidden_channels=model.whole("hidden_channels"),

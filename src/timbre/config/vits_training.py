@@ -53,8 +53,8 @@ class VitsTrainingSettings:
 
         Raises SettingsError when a key that every model has is missing, or a value is of the wrong type or impossible.
         """
-        whole = sovits_config(config)
-        train, data, model = (whole.section(name, _LATER_THAN_4_0) for name in ("train", "data", "model"))
+        settings = sovits_config(config)
+        train, data, model = (settings.section(name, _LATER_THAN_4_0) for name in ("train", "data", "model"))
         if data.whole("win_length") > data.whole("filter_length"):
             raise SettingsError(
                 f"config.json says data.win_length {data.whole('win_length')}; "

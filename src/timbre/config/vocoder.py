@@ -72,7 +72,7 @@ class VocoderShape:
             window_samples=values.whole("win_size"),
             n_mels=values.whole("num_mels"),
             low_hz=values.number("fmin"),
-            high_hz=values.number("fmax"),
+            high_hz=values.number("sampling_rate") / 2 if config.get("fmax") is None else values.number("fmax"),
             upsample_rates=values.wholes("upsample_rates"),
             upsample_kernel_sizes=values.wholes("upsample_kernel_sizes"),
             upsample_initial_channel=values.whole("upsample_initial_channel"),

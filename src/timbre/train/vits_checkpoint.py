@@ -21,14 +21,13 @@ from torch.optim import AdamW
 
 from timbre.errors import OutputError, WeightsError
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
-from timbre.models.vits.state import load_state
+from timbre.models.vits.state import TRAINING_ONLY, load_state
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.weight_norm import legacy_name
 from timbre.train.vits_step import VitsTraining
 from timbre.weights.restricted import read_checkpoint
 
 _LETTERS = ("G", "D")  # of files of the synthesizer and of the discriminator
-_POSTERIOR = "enc_q."
 _KEPT_OF_OPTIMIZER = ("lr", "betas", "eps", "weight_decay")
 
 _log = logging.getLogger(__name__)
@@ -194,7 +193,7 @@ def _take_fitting(network: nn.Module, checkpoint: VitsCheckpoint) -> tuple[str, 
 
 
 def _fill_synthesizer(synthesizer: Synthesizer, checkpoint: VitsCheckpoint) -> None:
-    if not any(key.startswith(_POSTERIOR) for key in checkpoint.tensors):
+    if not any(key.startswith(TRAINING_ONLY) for key in checkpoint.tensors):
         raise WeightsError(
             f"{checkpoint.name!r} is a released file without the posterior encoder, which going on needs; "
             "use the file that training wrote"

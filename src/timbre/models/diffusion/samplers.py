@@ -14,8 +14,8 @@ from timbre.models.diffusion.step_samplers import Predict, ddim, ddpm, jumps, pn
 
 OnStep = Callable[[int, int], None]  # steps done, steps in all
 
-_DDPM = "ddpm"
-_JUMPERS = {"ddim": ddim, "pndm": pndm}
+_DDPM, _PNDM = "ddpm", "pndm"
+_JUMPERS = {"ddim": ddim, _PNDM: pndm}
 _SOLVERS = {"dpm-solver": dpm_solver, "dpm-solver++": dpm_solver_plus_plus, "unipc": unipc}
 METHODS = (_DDPM, *_JUMPERS, *_SOLVERS)
 
@@ -25,7 +25,8 @@ class Sampler:
     """One way down from step `n_steps` - 1; raises SettingsError for an unknown method.
 
     `speedup` is how many steps are taken at once; with 1 or less, and with no method, it is DDPM. The solvers of the
-    differential equation take `n_steps` // `speedup` steps, but at least one.
+    differential equation take `n_steps` // `speedup` steps, but at least one, as does PNDM; DDIM takes none where
+    `n_steps` is not above `speedup`.
     """
 
     method: str | None
@@ -55,6 +56,8 @@ class Sampler:
             return self.n_steps, ddpm(predict, x, schedule, self.n_steps, noise)
         if self.method in _JUMPERS:
             plan = jumps(self.n_steps, self.speedup)
+            if not plan and self.method == _PNDM:  # the original fails here; its DDIM leaves the noise in x
+                plan = [(self.n_steps - 1, 0)]
             return len(plan), _JUMPERS[self.method](predict, x, schedule, plan)
         n_solver_steps = max(1, self.n_steps // self.speedup)
         betas = schedule.betas[: self.n_steps]

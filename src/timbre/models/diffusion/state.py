@@ -43,6 +43,14 @@ def load_state(model: Unit2Mel, tensors: Mapping[str, Any]) -> None:
     model.load_state_dict({**given, **exact})
 
 
+def count_mel_bands(tensors: Mapping[str, Any]) -> int:
+    """Return how many mel bands the weights make; raises WeightsError where they do not show it."""
+    n_mels = _sizes_of(network_state(dict(tensors)))["mel bands"]
+    if n_mels is None:
+        raise WeightsError(f"the diffusion weights are damaged or another network's; {_OWN_FILE}")
+    return n_mels
+
+
 def state_for_file(model: Unit2Mel) -> dict[str, Tensor]:
     """Return weights and buffers on the CPU by the names of checkpoints, in their order."""
     return {key: value.detach().cpu() for key, value in model.state_dict().items()}

@@ -15,9 +15,11 @@ from timbre.errors import WeightsError
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.weight_norm import current_name, fold_weight_norm, legacy_name
 
-__all__ = ["fold_weight_norm", "legacy_state", "load_state"]
+__all__ = ["TRAINING_ONLY", "fold_weight_norm", "legacy_state", "load_state"]
 
-_TRAINING_ONLY = "enc_q."
+TRAINING_ONLY = "enc_q."
+"""How the names of the posterior encoder begin, which released files leave out."""
+
 _FLOW_COPY = re.compile(r"flow\.(?:wn|flows\.\d+\.enc)\.(.+)")
 _RELATIVE_KEYS = "enc_p.enc_.attn_layers.0.emb_rel_k"
 _ENCODERS_OF_WIDTH = {
@@ -42,8 +44,8 @@ def load_state(model: Synthesizer, tensors: Mapping[str, Tensor]) -> None:
     wanted = model.state_dict()
     if model.shape.flow_share_parameter:
         given |= _shared_flow(given, wanted)
-    if not any(key.startswith(_TRAINING_ONLY) for key in given):
-        wanted = {key: value for key, value in wanted.items() if not key.startswith(_TRAINING_ONLY)}
+    if not any(key.startswith(TRAINING_ONLY) for key in given):
+        wanted = {key: value for key, value in wanted.items() if not key.startswith(TRAINING_ONLY)}
     for key, value in wanted.items():
         if key not in given:
             raise WeightsError(

@@ -31,7 +31,9 @@ def catalog(monkeypatch: pytest.MonkeyPatch) -> list[_Card]:
         _Card("sólveig", "", (), None, "CC-BY-4.0", "voices/sólveig"),
     ]
     module = ModuleType("timbre.voice.shelf")
-    module.__dict__.update(list_voices=lambda: cards, find_voice=lambda name: {card.name: card for card in cards}[name])
+    module.__dict__.update(
+        list_voices=lambda: cards, find_voice_or_folder=lambda name: {card.name: card for card in cards}[name]
+    )
     monkeypatch.setitem(sys.modules, "timbre.voice.shelf", module)
     return cards
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timbre.errors import SettingsError
+from timbre.voice.card import safe_name
 
 SOURCES_FOLDER, RESULTS_FOLDER = Path("raw"), Path("results")
 CLUSTERS_FILE, INDEX_FILE = Path("logs/44k/kmeans_10000.pt"), Path("logs/44k/feature_and_index.pkl")
@@ -209,7 +210,7 @@ def _result_name(request: _Request, name: str, shift: str, speaker: str, sound_f
     mode = "diff" if request.has("-od") else "sovdiff" if request.has("-shd") else "sovits"
     tracker = "crepe" if request.has("-fmp") else request.value("-f0p", "pm")
     clean = Path(name if "." in name else f"{name}.wav").name
-    singer = "spk_mix" if request.has("-usm") else speaker or "voice"
+    singer = "spk_mix" if request.has("-usm") else safe_name(speaker)
     return f"{clean}_{key}_{singer}{cluster}_{mode}_{tracker}.{sound_format}"
 
 

@@ -44,14 +44,14 @@ def list_command(json: bool = typer.Option(False, "--json", help="print one JSON
 
 @voice.command("show")
 def show_command(
-    name: str = typer.Argument(..., help="name of a voice", show_default=False),
+    name: str = typer.Argument(..., help="name of a voice, or its folder", show_default=False),
     json: bool = typer.Option(False, "--json", help="print one JSON object"),
     verify: bool = typer.Option(False, "--verify", help="check that no part has changed since it was imported"),
 ) -> None:
     """Show all that is known about one voice: origin, licence, attribution, pitch."""
-    from timbre.voice.shelf import find_voice
+    from timbre.voice.shelf import find_voice_or_folder
 
-    card = find_voice(name)
+    card = find_voice_or_folder(name)
     facts = {field.name: getattr(card, field.name) for field in dataclasses.fields(card)}
     if card.family == "sovits":
         facts |= _sovits_facts(Path(card.path), verify)
@@ -198,10 +198,9 @@ def _sovits_facts(folder: Path, verify: bool) -> dict[str, object]:
     from timbre.voice.sovits.folder import find_damage, read_manifest
 
     manifest = read_manifest(folder)
-    origins: dict[str, dict[str, str]] = manifest.get("origins", {})
-    facts: dict[str, object] = {"release": manifest.get("release"), "parts": tuple(manifest.get("sha256", {}))}
-    facts |= {f"{role}_file": origin["file"] for role, origin in origins.items()}
-    facts |= {f"{role}_sha256": origin["sha256"] for role, origin in origins.items()}
+    facts: dict[str, object] = {"release": manifest.release, "parts": manifest.parts}
+    facts |= {f"{role}_file": origin.file for role, origin in manifest.origins.items()}
+    facts |= {f"{role}_sha256": origin.sha256 for role, origin in manifest.origins.items()}
     if verify:
         damaged = find_damage(folder)
         if damaged:

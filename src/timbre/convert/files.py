@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,12 @@ import torch
 from timbre import __version__
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
+from timbre.config.places import made_folder
 from timbre.config.speaker_mix import read_speaker_mix
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.plan import Job, Target, becomes_file, find_sources, plan_jobs
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import Scan, scan, scan_tracker
-from timbre.errors import OutputError
 from timbre.nn.device import check_device
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import resolve_tracker
@@ -112,7 +111,7 @@ def _convert_file(
     tags = conversion_tags(voice, source.path.stem)
     limited_db = 0.0
     with (
-        _folder_made(output.parent),
+        made_folder(output.parent),
         AudioWriter(output, voice.sample_rate_hz, 1, format=settings.format, tags=tags, force=force) as writer,
     ):
         for chunk in render_chunks(voice, source, scanned, shift.semitones, settings):
@@ -142,25 +141,3 @@ def _notes(scanned: Scan, is_cut_off: bool, limited_db: float, settings: Convert
         yield f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence"
     if limited_db >= LEAST_TOLD_DB:
         yield f"peaks were turned down by up to {limited_db:.1f} dB to stay below full scale; a softer source avoids it"
-
-
-@contextmanager
-def _folder_made(folder: Path) -> Iterator[None]:
-    """Make `folder` where it is missing; when the block fails, remove again what was made and is empty."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
-    succeeded = False
-    try:
-        _make_folder(folder)
-        yield
-        succeeded = True
-    finally:
-        for each in missing if not succeeded else []:
-            with suppress(OSError):  # not made, or another program has put something there
-                each.rmdir()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"the folder {folder} cannot be made ({error.strerror}); choose another output") from error

@@ -13,6 +13,7 @@ from timbre.audio.source import FileSource
 from timbre.errors import AudioError, OutputError, SettingsError
 
 DEFAULT_FORMAT = "wav"
+MAX_FILE_NAME_BYTES = 255  # on all usual file systems
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,11 @@ def plan_jobs(found: Sequence[Found], to_file: bool, target: Target) -> list[Job
         if name in seen:
             raise OutputError(f"{seen[name]} and {path} would both become {name}; convert them apart")
         seen[name] = path
+        if len(os.fsencode(name.name)) > MAX_FILE_NAME_BYTES:
+            raise OutputError(
+                f"the name {name.name!r} is longer than the {MAX_FILE_NAME_BYTES} bytes that a file's may be; give a "
+                "shorter one by --output, or rename the recording"
+            )
         if name.exists():
             stat = name.stat()
             if (stat.st_dev, stat.st_ino) in sources:

@@ -13,7 +13,7 @@ from timbre.errors import VoiceError
 
 CARD_FILE = "voice.json"
 FORMAT = 1
-_MAX_NAME = 80  # letters; a result's file name holds the voice's
+_MAX_NAME, _MAX_NAME_BYTES = 80, 180  # a result's file name holds the voice's beside the recording's
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|\ud800-\udfff]')  # some system refuses it in a file name
 
 
@@ -42,7 +42,9 @@ class VoiceCard:
         """Write voice.json into `folder`."""
         values = asdict(self)
         del values["path"]
-        (folder / CARD_FILE).write_text(json.dumps(values, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+        text = json.dumps(values, ensure_ascii=False, indent=1) + "\n"
+        # A file name in it may be no text; what cannot be encoded is escaped as JSON escapes it.
+        (folder / CARD_FILE).write_text(text, encoding="utf-8", errors="backslashreplace")
 
     @classmethod
     def read(cls, folder: Path) -> VoiceCard:
@@ -65,7 +67,8 @@ class VoiceCard:
 
 def safe_name(text: str) -> str:
     """Return `text` as a name that can be part of a file name on every system."""
-    return _NOT_IN_NAMES.sub("_", text).strip(" .")[:_MAX_NAME].rstrip(" .") or "voice"
+    clean = _NOT_IN_NAMES.sub("_", text).strip(" .")[:_MAX_NAME]
+    return clean.encode()[:_MAX_NAME_BYTES].decode(errors="ignore").rstrip(" .") or "voice"
 
 
 def _fault(values: Any) -> str | None:

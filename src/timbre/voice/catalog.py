@@ -15,10 +15,10 @@ from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.base import BASE_NAME, Base, load_base
-from timbre.voice.card import CARD_FILE, VoiceCard, safe_name
+from timbre.voice.card import VoiceCard, safe_name
 from timbre.voice.fast import FastVoice, read_voice
 from timbre.voice.reference import MAX_REFERENCE_S, hear
-from timbre.voice.shelf import find_voice
+from timbre.voice.shelf import find_voice_or_folder
 from timbre.voice.sovits.folder import read_parts
 from timbre.voice.sovits.importing import open_sovits_files, sovits_folders
 from timbre.voice.sovits.voice import FAMILY as SOVITS
@@ -33,15 +33,13 @@ def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> Voice:
 
     Raises VoiceError where there is none, it is damaged, or its base is another or its family unknown.
     """
-    folder = Path(name_or_folder)
-    if not (folder / CARD_FILE).is_file():
-        folder = Path(find_voice(str(name_or_folder)).path)
-    family = VoiceCard.read(folder).family
-    if family == "fast":
+    card = find_voice_or_folder(name_or_folder)
+    folder = Path(card.path)
+    if card.family == "fast":
         return read_voice(folder, load_base(device=device))
-    if family == SOVITS:
-        return SovitsVoice(VoiceCard.read(folder), read_parts(folder), device)
-    raise VoiceError(f"the voice in {folder} is of the unknown family {family!r}; a newer timbre may read it")
+    if card.family == SOVITS:
+        return SovitsVoice(card, read_parts(folder), device)
+    raise VoiceError(f"the voice in {folder} is of the unknown family {card.family!r}; a newer timbre may read it")
 
 
 def sovits_voice(

@@ -57,12 +57,20 @@ def find_voice(name: str) -> VoiceCard:
     raise VoiceError(f"there is no voice {name!r}, nor a folder of that name with a {CARD_FILE}; {hint}")
 
 
+def find_voice_or_folder(name_or_folder: str | Path) -> VoiceCard:
+    """Return the card of a voice by name or in a folder, which comes first; errors as in `find_voice`."""
+    folder = Path(name_or_folder)
+    return VoiceCard.read(folder) if (folder / CARD_FILE).is_file() else find_voice(str(name_or_folder))
+
+
 def _read_cards() -> tuple[dict[str, VoiceCard], dict[str, VoiceError]]:
     """Return all cards by the voice's name, and what is wrong with damaged ones by the name of their folder."""
     cards: dict[str, VoiceCard] = {}
     damaged: dict[str, VoiceError] = {}
     for folder in voice_folders():
         for card_file in sorted(folder.glob(f"*/{CARD_FILE}")):
+            if card_file.parent.name.startswith("."):  # not finished
+                continue
             try:
                 card = VoiceCard.read(card_file.parent)
             except VoiceError as error:

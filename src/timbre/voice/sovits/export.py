@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
-import shutil
 import struct
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,8 @@ import yaml
 from torch import Tensor
 
 from timbre.errors import OutputError
+from timbre.voice.card import safe_name
+from timbre.voice.saving import new_file, new_folder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, Network, Origin, SovitsParts
 
 _BASE_RATE = 1e-4  # what a file without training state says
@@ -24,18 +24,13 @@ _BASE_RATE = 1e-4  # what a file without training state says
 def export_sovits(parts: SovitsParts, folder: Path) -> list[Path]:
     """Write G_*.pth, config.json and what else a voice has into the new folder `folder`; returns the files.
 
-    The numbers are those that were imported, under the original names. Raises OutputError where `folder` exists.
+    The numbers are those that were imported, under the original names. Raises OutputError where `folder` exists or
+    cannot be written.
     """
     if folder.exists():
         raise OutputError(f"{folder} exists; choose a new folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.with_name(f".{uuid.uuid4().hex}.part")
-    temporary.mkdir()
-    try:
+    with new_folder(folder) as temporary:
         _write_all(parts, temporary)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
@@ -50,20 +45,16 @@ def generator_content(tensors: Mapping[str, Tensor], like: Mapping[str, Any] | N
 
 
 def write_generator(content: dict[str, Any], path: Path) -> None:
-    """Write `generator_content` as a file, whole or not at all."""
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
+    """Write `generator_content` as a file; raises OutputError where it cannot be written."""
+    with new_file(path) as temporary:
         torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _write_all(parts: SovitsParts, folder: Path) -> None:
     origins = parts.origins
     if parts.model is not None:
-        content = generator_content(parts.model.tensors)
-        write_generator(content, folder / _file_name(origins.get(MODEL), ".pth", "G_0.pth"))
+        name = _file_name(origins.get(MODEL), ".pth", "G_0.pth")
+        torch.save(generator_content(parts.model.tensors), folder / name)
         (folder / "config.json").write_text(json.dumps(parts.model.config, indent=2) + "\n", encoding="ascii")
     if parts.diffusion is not None:
         _write_diffusion(parts.diffusion, folder / "diffusion", origins.get(DIFFUSION))
@@ -88,8 +79,9 @@ def _write_diffusion(network: Network, place: Path, origin: Origin | None) -> No
 
 
 def _file_name(origin: Origin | None, suffix: str, otherwise: str) -> str:
-    """Return the name the file had, where it is one that so-vits-svc would find."""
-    return origin.file if origin is not None and origin.file.endswith(suffix) else otherwise
+    """Return the name the file had, where it is one that so-vits-svc would find and that leads nowhere else."""
+    name = "" if origin is None else origin.file
+    return name if name.endswith(suffix) and name == safe_name(name) else otherwise
 
 
 def _kmeans_entry(centres: Tensor) -> dict[str, Any]:

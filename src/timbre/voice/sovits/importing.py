@@ -16,9 +16,9 @@ from timbre.weights.search import weights_folders
 
 
 def sovits_folders(files: SovitsFiles, weights_dir: str | Path | None = None) -> list[Path]:
-    """Return the folders to look for other weights in: the usual ones, then `pretrain/` of the model's own tree."""
+    """Return the folders to look for other weights in: the usual ones, then `pretrain/` beside and above the model."""
     main = files.path("model") or files.path("diffusion_model")
-    trees = [] if main is None else [parent / "pretrain" for parent in main.resolve().parents[1:4]]
+    trees = [] if main is None else [parent / "pretrain" for parent in main.resolve().parents[:4]]
     return weights_folders(None if weights_dir is None else Path(weights_dir)) + trees
 
 

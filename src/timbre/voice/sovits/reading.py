@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,20 +11,20 @@ from typing import Any
 from torch import Tensor
 
 from timbre.config.diffusion import read_diffusion_yaml
+from timbre.config.json_object import decoded
 from timbre.config.sovits import SovitsFiles
-from timbre.errors import SettingsError, VoiceError, WeightsError
+from timbre.config.vocoder import VocoderShape
+from timbre.errors import MissingWeightsError, SettingsError, VoiceError, WeightsError
 from timbre.retrieval.foreign import read_index_bytes, read_kmeans
 from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, find_vocoder, read_vocoder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, VOCODER, Network, Origin, SovitsParts, release_of
 from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.digest import sha256_of
 from timbre.weights.finding import find_entry, known_weights
-from timbre.weights.identify import FileKind, require_kind, suspicious_classes
+from timbre.weights.identify import FileKind, identify, network_state, require_kind, suspicious_classes
 from timbre.weights.restricted import Checkpoint, read_checkpoint
 
-RETRIEVAL = "retrieval"
 _MAX_CONFIG_BYTES = 10 * 2**20
-_ENCODINGS = ("utf-8-sig", "gb18030", "latin-1")  # configs were written in the encoding of the machine
 
 
 @dataclass(frozen=True)
@@ -67,45 +67,55 @@ class SovitsReader:
         return ReadVoice(parts, tuple(self._notes))
 
     def _model(self, path: Path, config: Path | None) -> Network:
-        checkpoint = self._checkpoint(path, MODEL)
-        require_kind(checkpoint, (FileKind.SOVITS_GENERATOR, FileKind.SOVITS_RELEASE), path)
-        return Network(
-            _tensors(checkpoint, path), read_config(self._companion(path, config, "config.json", "--config"))
-        )
+        checkpoint = self._checkpoint(path, MODEL, FileKind.SOVITS_GENERATOR, FileKind.SOVITS_RELEASE)
+        settings = read_config(self._companion(path, config, "config.json", "--config"))
+        return Network(_tensors(checkpoint, path), settings)
 
     def _diffusion(self, path: Path, config: Path | None) -> Network:
-        checkpoint = self._checkpoint(path, DIFFUSION)
-        require_kind(checkpoint, (FileKind.DIFFUSION,), path)
+        checkpoint = self._checkpoint(path, DIFFUSION, FileKind.DIFFUSION)
         settings = read_diffusion_yaml(self._companion(path, config, "config.yaml", "--diffusion-config"))
         return Network(_tensors(checkpoint, path), settings)
 
-    def _vocoder(self, folder: Path | None, search_folders: list[Path]) -> Network | None:
-        if folder is None and find_entry(CATALOGUE[VOCODER_WEIGHTS], search_folders) is None:
-            return None
-        with known_weights(VOCODER_WEIGHTS, folder, search_folders) as found:
-            weights, _ = find_vocoder(found)
-            self._remember(weights, VOCODER)
-            return Network(*read_vocoder(found))
+    def _vocoder(self, given: Path | None, search_folders: Sequence[Path]) -> Network | None:
+        """Read the vocoder that was given, or else the first of a supported kind in the folders."""
+        if given is not None:
+            return self._read_vocoder(given, ())
+        for folder in search_folders:
+            place = find_entry(CATALOGUE[VOCODER_WEIGHTS], [folder])
+            if place is not None:
+                try:
+                    return self._read_vocoder(None, [folder])
+                except MissingWeightsError:  # so-vits-svc itself brings such a folder with nothing in it
+                    continue
+                except SettingsError as error:
+                    self._notes.append(f"the vocoder found in {place} is left out: {error}")
+        return None
+
+    def _read_vocoder(self, given: Path | None, search_folders: Sequence[Path]) -> Network:
+        with known_weights(VOCODER_WEIGHTS, given, search_folders) as place:
+            weights, _ = find_vocoder(place)
+            network = Network(*read_vocoder(place))
+            VocoderShape.from_config(network.config)
+        self._remember(weights, VOCODER)
+        return network
 
     def _centres(self, path: Path) -> Mapping[str, Tensor]:
-        checkpoint = self._checkpoint(path, RETRIEVAL)
-        require_kind(checkpoint, (FileKind.KMEANS,), path)
-        return read_kmeans(checkpoint)
+        return read_kmeans(self._checkpoint(path, "cluster", FileKind.KMEANS))
 
     def _indexes(self, path: Path) -> Mapping[int, bytes]:
-        checkpoint = self._checkpoint(path, RETRIEVAL)
-        require_kind(checkpoint, (FileKind.FEATURE_INDEX,), path)
-        return read_index_bytes(checkpoint)
+        return read_index_bytes(self._checkpoint(path, "index", FileKind.FEATURE_INDEX))
 
-    def _checkpoint(self, path: Path, role: str) -> Checkpoint:
+    def _checkpoint(self, path: Path, role: str, *wanted: FileKind) -> Checkpoint:
+        """Read a file of one of the kinds `wanted`; what is suspicious in it is told in either case."""
         checkpoint = read_checkpoint(path)
+        asked = ", ".join(suspicious_classes(checkpoint))
+        if asked:
+            warning = f"{path.name} asks to run {asked}, which no voice needs; nothing of it was run, "
+            if identify(checkpoint.data) not in wanted:
+                raise WeightsError(f"{warning}and it holds no {role} either: delete it")
+            self._notes.append(warning + "but do not open this file with other programs")
+        require_kind(checkpoint, wanted, path)
         self._remember(path, role)
-        suspicious = suspicious_classes(checkpoint)
-        if suspicious:
-            self._notes.append(
-                f"{path.name} asks to run {', '.join(suspicious)}, which no voice needs; nothing of it was run, "
-                "but do not open this file with other programs"
-            )
         return checkpoint
 
     def _remember(self, path: Path, role: str) -> None:
@@ -129,23 +139,21 @@ def read_config(path: Path) -> dict[str, Any]:
         raise SettingsError(
             f"the config {path} cannot be read ({error.strerror}); give the model's config.json"
         ) from error
-    for encoding in _ENCODINGS:
-        try:
-            value = json.loads(raw.decode(encoding))
-        except UnicodeDecodeError:
-            continue
-        except (ValueError, RecursionError) as error:
-            raise SettingsError(f"{path.name} is no JSON file; give the model's config.json") from error
-        if not isinstance(value, dict) or not isinstance(value.get("model"), dict):
-            raise SettingsError(f"{path.name} has no section 'model'; give the config.json of a so-vits-svc model")
-        return value
-    raise SettingsError(f"{path.name} is no text file; give the model's config.json")
+    try:
+        value = json.loads(decoded(raw))
+    except (ValueError, RecursionError) as error:
+        raise SettingsError(f"{path.name} is no JSON file; give the model's config.json") from error
+    if not isinstance(value, dict) or not isinstance(value.get("model"), dict):
+        raise SettingsError(f"{path.name} has no section 'model'; give the config.json of a so-vits-svc model")
+    return value
 
 
 def _tensors(checkpoint: Checkpoint, path: Path) -> dict[str, Tensor]:
     """Return the network's tensors, without optimizer and counters."""
-    data: Any = checkpoint.data
-    state = data.get("model", data)
-    if not isinstance(state, Mapping):
-        raise WeightsError(f"{path.name!r} holds no table of tensors; use another copy")
-    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
+    tensors = network_state(checkpoint.data)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            raise WeightsError(
+                f"{path.name!r} holds NaN or infinity in {name}, its training failed; use an earlier one"
+            )
+    return tensors

@@ -38,12 +38,27 @@ class Networks:
     source_form: SourceForm
 
 
-@dataclass(frozen=True)
-class _Carried:
-    """Where the last stretch left the phases of the harmonics."""
+class _PhaseClock:
+    """Lets the harmonics of one generator go on from stretch to stretch; they are counted at `rate_hz`."""
 
-    first_frame: int
-    phases: Tensor  # [T, harmonics] cycles at the start of each frame
+    def __init__(self, rate_hz: int, hop_samples: int) -> None:
+        self._rate_hz, self._hop_samples = rate_hz, hop_samples
+        self._first_frame = 0
+        self._phases: Tensor | None = None  # [T, harmonics] cycles at the start of each frame of the last stretch
+
+    def start(self, f0_hz: Tensor, first_frame: int, join_frame: int | None) -> Tensor:
+        """Return the phases [harmonics] for a stretch with the pitch `f0_hz` [T] to begin with.
+
+        At `join_frame` they agree with the last stretch; None: they begin anew.
+        """
+        phases = harmonic_phases(f0_hz[None], self._rate_hz, self._hop_samples)[0]
+        start = torch.zeros_like(phases[0])
+        if join_frame is not None and self._phases is not None:
+            there = min(max(0, join_frame - self._first_frame), len(self._phases) - 1)
+            here = min(max(0, join_frame - first_frame), len(phases) - 1)
+            start = self._phases[there] - phases[here]
+        self._first_frame, self._phases = first_frame, start + phases
+        return start
 
 
 class SovitsRenderer:
@@ -63,7 +78,8 @@ class SovitsRenderer:
     ) -> None:
         self.networks, self.extractor, self.settings = networks, extractor, settings
         self.speaker, self.retrieval = speaker, retrieval
-        self._carried: _Carried | None = None
+        self._source_clock = _PhaseClock(networks.source_rate_hz, networks.hop_samples)
+        self._vocoder_clock = _PhaseClock(networks.sample_rate_hz, networks.hop_samples)
 
     @torch.inference_mode()
     def render(self, frames: Frames, first_frame: int = 0, join_frame: int | None = None) -> Tensor:
@@ -80,16 +96,17 @@ class SovitsRenderer:
         held_hz = bridge(np.where(frames.voiced.cpu(), frames.f0_hz.cpu(), 0)).astype(np.float32)
         f0_hz = torch.from_numpy(held_hz).to(frames.content)
         speaker = self._speaker(first_frame, n_frames).to(f0_hz.device)
-        start = self._start_phases(f0_hz, first_frame, join_frame)
+        join_frame = None if settings.compatible else join_frame
         sound = f0_hz.new_zeros(0)
         if self.networks.synthesizer is not None and not settings.only_diffusion:
+            start = self._source_clock.start(f0_hz, first_frame, join_frame)
             sound, f0_hz = self._synthesize(self.networks.synthesizer, frames, f0_hz, speaker, draws, start)
-        if settings.shallow_diffusion or settings.only_diffusion:
-            sound = self._diffuse(frames, f0_hz, speaker, sound, draws, start)
-        if settings.enhance:
-            sound = self._enhance(sound, f0_hz, draws, start)
-        phases = start + self._phases(f0_hz)
-        self._carried = _Carried(first_frame, phases)
+        if settings.shallow_diffusion or settings.only_diffusion or settings.enhance:
+            start = self._vocoder_clock.start(f0_hz, first_frame, join_frame)
+            if settings.enhance:
+                sound = self._enhance(sound, f0_hz, draws, start)
+            else:
+                sound = self._diffuse(frames, f0_hz, speaker, sound, draws, start)
         return sound
 
     def _speaker(self, first_frame: int, n_frames: int) -> Tensor:
@@ -97,19 +114,6 @@ class SovitsRenderer:
         if isinstance(self.speaker, int):
             return torch.tensor([self.speaker])
         return self.speaker.weights(first_frame, n_frames)
-
-    def _phases(self, f0_hz: Tensor) -> Tensor:
-        return harmonic_phases(f0_hz[None], self.networks.source_rate_hz, self.networks.hop_samples)[0]
-
-    def _start_phases(self, f0_hz: Tensor, first_frame: int, join_frame: int | None) -> Tensor:
-        """Return the phases [harmonics] to begin with, so that they agree with the last stretch at the join."""
-        phases = self._phases(f0_hz)
-        carried = self._carried
-        if join_frame is None or carried is None or self.settings.compatible:
-            return torch.zeros_like(phases[0])
-        there = min(max(0, join_frame - carried.first_frame), len(carried.phases) - 1)
-        here = min(max(0, join_frame - first_frame), len(phases) - 1)
-        return carried.phases[there] - phases[here]
 
     def _synthesize(
         self, synthesizer: Synthesizer, frames: Frames, f0_hz: Tensor, speaker: Tensor, draws: Draws, start: Tensor

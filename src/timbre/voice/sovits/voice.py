@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
 
-from timbre.config.convert import ConvertSettings
+from timbre.config.convert import DIFFUSION_METHODS, ConvertSettings
 from timbre.config.diffusion import DiffusionShape
 from timbre.config.speaker_mix import Track, read_speaker_mix
 from timbre.config.vits import VitsShape
@@ -46,17 +47,20 @@ class Frame:
     content_width: int
     encoder: str
     stretch_mode: str
-    n_speakers: int
-    speakers: Mapping[str, int]  # id of each name
+    speakers: Mapping[str, int]  # id of each name; the ids themselves where there are no names
 
     @classmethod
     def of(cls, shape: VitsShape | DiffusionShape) -> Frame:
         """Read it from either model's settings."""
         if isinstance(shape, VitsShape):
             frame = (shape.sample_rate_hz, shape.hop_samples, shape.ssl_dim, shape.speech_encoder)
-            return cls(*frame, shape.unit_interpolate_mode, shape.n_speakers, shape.speakers)
+            return cls(*frame, shape.unit_interpolate_mode, shape.speakers or _numbered(shape.n_speakers))
         frame = (shape.sampling_rate, shape.block_size, shape.encoder_out_channels, shape.encoder)
-        return cls(*frame, shape.unit_interpolate_mode, shape.n_spk, shape.speakers)
+        return cls(*frame, shape.unit_interpolate_mode, shape.speakers or _numbered(shape.n_spk))
+
+
+def _numbered(n_speakers: int) -> dict[str, int]:
+    return {str(number): number for number in range(n_speakers)}
 
 
 class SovitsVoice:
@@ -77,9 +81,7 @@ class SovitsVoice:
         if leading is None:
             raise VoiceError(f"voice {card.name!r} holds neither a main model nor a diffusion model; import it again")
         self.frame = Frame.of(leading)
-        numbered = {str(number): number for number in range(self.frame.n_speakers)}
-        self.speakers = dict(self.frame.speakers) or numbered
-        self._extractors: dict[tuple[str | None, str | None], ClipExtractor] = {}
+        self._extractors: dict[tuple[str | None, str | None, bool], ClipExtractor] = {}
         self._retrievals: dict[tuple[int, str], ContentRetrieval] = {}
         self._check_parts_fit()
 
@@ -93,22 +95,33 @@ class SovitsVoice:
         """Samples of one frame."""
         return self.frame.hop_samples
 
+    @property
+    def speakers(self) -> Mapping[str, int]:
+        """Its speakers by name, with their ids."""
+        return self.frame.speakers
+
     def check(self, settings: ConvertSettings) -> None:
-        """Raise SettingsError or MissingWeightsError for what `settings` ask of the voice that it cannot do."""
+        """Make ready for `settings`: the content encoder is loaded and the networks are built.
+
+        Raises SettingsError for what is asked of the voice that it cannot do, MissingWeightsError, WeightsError or
+        VoiceError where a part is absent or does not fit.
+        """
+        self._check_asked(settings)
+        self.extractor(settings)
+        self._networks(settings)
+
+    def _check_asked(self, settings: ConvertSettings) -> None:
         settings.check_family(FAMILY, self.card.name)
         tracks = self.mixed_speakers(settings)
-        speaker_id = self.speaker_id(settings.speaker) if tracks is None else max(tracks)
+        speaker_ids = [self.speaker_id(settings.speaker)] if tracks is None else sorted(tracks)
         diffuses = settings.shallow_diffusion or settings.only_diffusion
-        if diffuses and self.parts.diffusion is None:
+        if diffuses and self.diffusion_shape is None:
             raise SettingsError(
                 f"diffusion was asked for, but voice {self.card.name!r} has no diffusion model; leave it out, "
                 "or give one with --diffusion-model and --diffusion-config"
             )
-        if diffuses and self.diffusion_shape is not None and speaker_id >= self.diffusion_shape.n_spk > 1:
-            raise SettingsError(
-                f"speaker {self._name(speaker_id)!r} has the number {speaker_id}, but the diffusion model knows "
-                f"{self.diffusion_shape.n_spk} speakers; give a diffusion model that was trained beside this main model"
-            )
+        if diffuses and self.diffusion_shape is not None:
+            self._check_diffusion(self.diffusion_shape, settings, speaker_ids)
         if not settings.only_diffusion and self.parts.model is None:
             raise SettingsError(f"voice {self.card.name!r} is a diffusion model alone; ask for only_diffusion")
         if (diffuses or settings.enhance) and self.parts.vocoder is None:
@@ -119,6 +132,39 @@ class SovitsVoice:
         if settings.predict_pitch and self.shape is not None and not self.shape.use_automatic_f0_prediction:
             raise SettingsError(f"voice {self.card.name!r} was trained without pitch prediction; leave it out")
         self._retrieval(settings)
+
+    def _check_diffusion(self, shape: DiffusionShape, settings: ConvertSettings, speaker_ids: Sequence[int]) -> None:
+        """Raise SettingsError for what `settings` ask of the diffusion model that it was not trained for."""
+        advice = "give a diffusion model that was trained beside this main model"
+        for speaker_id in speaker_ids if shape.n_spk > 1 else ():
+            name = self._name(speaker_id)
+            other_id = shape.speakers.get(name, speaker_id)
+            if speaker_id >= shape.n_spk:
+                raise SettingsError(
+                    f"speaker {name!r} has the number {speaker_id}, but the diffusion model knows {shape.n_spk} "
+                    f"speakers; {advice}"
+                )
+            if other_id != speaker_id:
+                raise SettingsError(
+                    f"speaker {name!r} has the number {speaker_id} in the main model and {other_id} in the diffusion "
+                    f"model; {advice}"
+                )
+        method = settings.diffusion_method or shape.infer_method
+        if method not in DIFFUSION_METHODS:
+            raise SettingsError(
+                f"the diffusion settings name the unknown method {method!r}; choose one with --diffusion-method: "
+                f"{', '.join(DIFFUSION_METHODS)}"
+            )
+        if settings.only_diffusion and shape.k_step_max < shape.timesteps:
+            raise SettingsError(
+                f"the diffusion model was trained for the last {shape.k_step_max} of {shape.timesteps} steps and "
+                "cannot render alone; ask for shallow_diffusion"
+            )
+        if settings.shallow_diffusion and settings.diffusion_steps > shape.k_step_max:
+            raise SettingsError(
+                f"diffusion_steps is {settings.diffusion_steps}, but the diffusion model was trained for "
+                f"{shape.k_step_max}; ask for no more than that"
+            )
 
     def speaker_id(self, name: str | None) -> int:
         """Return the number of a speaker by name or number; None: the only one.
@@ -163,13 +209,16 @@ class SovitsVoice:
         Raises MissingWeightsError where its file is not on this machine, WeightsError or VoiceError where it does not
         fit.
         """
-        key = (settings.encoder_weights, settings.weights_dir)
+        key = (settings.encoder_weights, settings.weights_dir, settings.only_diffusion)
         if key not in self._extractors:
-            self._extractors[key] = self._load_extractor(*(None if each is None else Path(each) for each in key))
+            self._extractors[key] = self._load_extractor(settings)
         return self._extractors[key]
 
-    def _load_extractor(self, weights_file: Path | None, weights_dir: Path | None) -> ClipExtractor:
-        frame = self.frame
+    def _load_extractor(self, settings: ConvertSettings) -> ClipExtractor:
+        frame = self._frame_of(settings)
+        weights_file, weights_dir = (
+            None if each is None else Path(each) for each in (settings.encoder_weights, settings.weights_dir)
+        )
         folders = [*weights_folders(weights_dir), *self.encoder_folders]
         encoder = load_encoder(
             frame.encoder, weights_file=weights_file, search_folders=folders, device=str(self.device)
@@ -185,13 +234,13 @@ class SovitsVoice:
     def renderer(
         self, settings: ConvertSettings, extractor: ClipExtractor, mix: SpeakerTimeline | None = None
     ) -> SovitsRenderer:
-        """Begin a rendering; builds the networks it needs. Errors as in `check`.
+        """Begin a rendering with settings that `check` has found good; `mix` is `mixed_speakers` along the sound."""
+        speaker = self.speaker_id(settings.speaker) if mix is None else mix
+        return SovitsRenderer(self._networks(settings), extractor, speaker, self._retrieval(settings), settings)
 
-        `mix` is what becomes of `mixed_speakers` along the sound.
-        """
-        self.check(settings)
+    def _networks(self, settings: ConvertSettings) -> Networks:
         diffuses = settings.shallow_diffusion or settings.only_diffusion
-        networks = Networks(
+        return Networks(
             None if settings.only_diffusion else self.synthesizer,
             self.unit2mel if diffuses else None,
             self.vocoder if diffuses or settings.enhance else None,
@@ -200,8 +249,11 @@ class SovitsVoice:
             self.frame.sample_rate_hz if self.shape is None else self.shape.source_rate_hz,
             "latest" if self.parts.release == "4.1-latest" else "stable",
         )
-        speaker = self.speaker_id(settings.speaker) if mix is None else mix
-        return SovitsRenderer(networks, extractor, speaker, self._retrieval(settings), settings)
+
+    def _frame_of(self, settings: ConvertSettings) -> Frame:
+        """Return what the model that hears the sound says; they agree in rate, hop and width."""
+        alone = self.diffusion_shape if settings.only_diffusion else None
+        return self.frame if alone is None else Frame.of(alone)
 
     def save(self, folder: Path, *, force: bool = False) -> VoiceCard:
         """Write the voice as a folder; errors as in `timbre.voice.saving.new_voice`."""
@@ -211,7 +263,8 @@ class SovitsVoice:
     def synthesizer(self) -> Synthesizer:
         """The main model, ready for inference. Raises WeightsError where its weights do not fit its config."""
         assert self.shape is not None and self.parts.model is not None
-        model = Synthesizer(self.shape, f0_saturates=self.parts.release == "4.0")
+        with _no_draws():
+            model = Synthesizer(self.shape, f0_saturates=self.parts.release == "4.0")
         vits_state.load_state(model, self.parts.model.tensors)
         vits_state.fold_weight_norm(model)
         return model.eval().requires_grad_(False).to(self.device)
@@ -220,8 +273,8 @@ class SovitsVoice:
     def unit2mel(self) -> Unit2Mel:
         """The diffusion model. Raises WeightsError where its weights do not fit its config."""
         assert self.diffusion_shape is not None and self.parts.diffusion is not None
-        n_mels = len(self.parts.diffusion.tensors["decoder.denoise_fn.output_projection.weight"])
-        model = Unit2Mel(self.diffusion_shape, n_mels)
+        with _no_draws():
+            model = Unit2Mel(self.diffusion_shape, diffusion_state.count_mel_bands(self.parts.diffusion.tensors))
         diffusion_state.load_state(model, self.parts.diffusion.tensors)
         return model.eval().requires_grad_(False).to(self.device)
 
@@ -231,7 +284,8 @@ class SovitsVoice:
         assert self.parts.vocoder is not None
         vocoder_type = self.diffusion_shape.vocoder_type if self.diffusion_shape is not None else ""
         shape = VocoderShape.from_config(self.parts.vocoder.config)
-        model = NsfHifigan(shape, log10_mel=vocoder_type == "nsf-hifigan-log10")
+        with _no_draws():
+            model = NsfHifigan(shape, log10_mel=vocoder_type == "nsf-hifigan-log10")
         model.load(self.parts.vocoder.tensors)
         return model.to(self.device)
 
@@ -256,10 +310,22 @@ class SovitsVoice:
                         f"{getattr(other, name)}; give a diffusion model that was trained beside this main model"
                     )
         if self.diffusion_shape is not None and self.parts.vocoder is not None:
-            shape, frame = VocoderShape.from_config(self.parts.vocoder.config), Frame.of(self.diffusion_shape)
-            if (shape.sample_rate_hz, shape.hop_samples) != (frame.sample_rate_hz, frame.hop_samples):
-                raise VoiceError(
-                    f"the vocoder works at {shape.sample_rate_hz} Hz in hops of {shape.hop_samples} and the diffusion "
-                    f"model at {frame.sample_rate_hz} Hz in hops of {frame.hop_samples}; give the vocoder it was "
-                    "trained with"
-                )
+            assert self.parts.diffusion is not None
+            n_mels = diffusion_state.count_mel_bands(self.parts.diffusion.tensors)
+            _check_vocoder_fits(VocoderShape.from_config(self.parts.vocoder.config), self.diffusion_shape, n_mels)
+
+
+def _check_vocoder_fits(vocoder: VocoderShape, diffusion: DiffusionShape, n_mels: int) -> None:
+    """Raise VoiceError where the vocoder does not hear what the diffusion model makes."""
+    given = (vocoder.sample_rate_hz, vocoder.hop_samples, vocoder.n_mels)
+    needed = (diffusion.sampling_rate, diffusion.block_size, n_mels)
+    if given != needed:
+        raise VoiceError(
+            f"the vocoder works at {given[0]} Hz in hops of {given[1]} with {given[2]} mel bands and the diffusion "
+            f"model at {needed[0]} Hz in hops of {needed[1]} with {needed[2]}; give the vocoder it was trained with"
+        )
+
+
+def _no_draws() -> AbstractContextManager[None]:
+    """Keep the global generator as it is while a network is built, whose first weights are drawn and then replaced."""
+    return torch.random.fork_rng(devices=[])

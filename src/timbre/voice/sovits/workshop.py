@@ -12,7 +12,7 @@ from torch import Tensor
 from timbre.errors import OutputError, VoiceError
 from timbre.voice.card import VoiceCard, safe_name
 from timbre.voice.saving import check_replaceable
-from timbre.voice.shelf import find_voice
+from timbre.voice.shelf import find_voice_or_folder
 from timbre.voice.sovits.export import generator_content, write_generator
 from timbre.voice.sovits.folder import read_parts, save_sovits_voice
 from timbre.voice.sovits.mixing import effective_weights, mix_checkpoints, mix_states
@@ -35,8 +35,7 @@ class Slimmed:
 
 def find_sovits_voice(name: str) -> tuple[VoiceCard, SovitsParts]:
     """Return card and parts of a voice by name or folder; raises VoiceError where it is of another family."""
-    folder = Path(name)
-    card = VoiceCard.read(folder) if (folder / "voice.json").is_file() else find_voice(name)
+    card = find_voice_or_folder(name)
     if card.family != FAMILY:
         raise VoiceError(f"voice {card.name!r} is of the family {card.family}; only so-vits-svc voices can do that")
     return card, read_parts(Path(card.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,8 +132,7 @@ def make_tree(root: Path) -> SovitsTree:
     tree = SovitsTree(root)
     for folder in (tree.diffusion.parent, tree.vocoder):
         folder.mkdir(parents=True)
-    save_generator(tree.model, CONFIG)
-    tree.config.write_text(json.dumps(CONFIG), encoding="utf-8")
+    save_model(tree.model, CONFIG)
     unit2mel = randomise(Unit2Mel(DiffusionShape.from_config(DIFFUSION), N_MELS))
     torch.save({"global_step": 100, "model": state_for_file(unit2mel)}, tree.diffusion)
     tree.diffusion_config.write_text(yaml.safe_dump(DIFFUSION), encoding="utf-8")
@@ -144,6 +144,12 @@ def make_tree(root: Path) -> SovitsTree:
     torch.save({"alice": entry, "björn": entry}, tree.kmeans)
     save_encoder(tree.encoder)
     return tree
+
+
+def save_model(path: Path, config: dict[str, Any], seed: int = 0) -> None:
+    """Write a G_*.pth and its config.json beside it."""
+    save_generator(path, config, seed)
+    path.with_name("config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def save_generator(path: Path, config: dict[str, Any], seed: int = 0) -> None:
@@ -159,7 +165,10 @@ def save_encoder(path: Path, width: int = 12, projected: int = WIDTH, n_layers: 
     state: dict[str, Tensor] = {}
 
     def module(name: str, *shape: int, bias: bool = True) -> None:
-        state[f"{name}.weight"] = 0.4 * torch.randn(shape, generator=generator)
+        if len(shape) == 1:  # a norm
+            state[f"{name}.weight"] = 1 + 0.2 * torch.randn(shape, generator=generator)
+        else:
+            state[f"{name}.weight"] = math.prod(shape[1:]) ** -0.5 * torch.randn(shape, generator=generator)
         if bias:
             state[f"{name}.bias"] = 0.1 * torch.randn(shape[:1], generator=generator)
 
@@ -186,10 +195,21 @@ def save_encoder(path: Path, width: int = 12, projected: int = WIDTH, n_layers: 
 
 
 def randomise(module: nn.Module, seed: int = 0) -> Any:
-    """Give all weights random values, so that every path matters, small enough that the sound is no clipped noise."""
+    """Give all weights random values under which every path matters and the sound follows the pitch, unclipped."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in module.named_parameters():
-            scale = 0.02 if "output_projection" in name else 0.2
-            parameter.copy_(scale * torch.randn(parameter.shape, generator=generator))
+            parameter.copy_(_scale(name, parameter) * torch.randn(parameter.shape, generator=generator))
     return module
+
+
+def _scale(name: str, parameter: Tensor) -> float:
+    if name.endswith("gamma"):
+        return 1.0
+    if name.endswith("original0"):  # the gain of a weight norm
+        return 2.0 if "conv_pre" in name else 0.5
+    if parameter.dim() < 2:
+        return 0.02
+    if "l_linear" in name:  # the harmonics are weak before it
+        return 3.0
+    return float(parameter[0].numel() ** -0.5)

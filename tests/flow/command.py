@@ -37,7 +37,7 @@ class WorkFolder:
     """A folder to work in, and the command."""
 
     def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self._capsys = folder, capsys
+        self.folder, self.capsys = folder, capsys
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -52,7 +52,7 @@ class WorkFolder:
     def run(self, *words: object) -> Outcome:
         """Run `timbre WORDS`."""
         code = main([str(word) for word in words])
-        captured = self._capsys.readouterr()
+        captured = self.capsys.readouterr()
         return Outcome(code, captured.out, captured.err)
 
     def convert(self, *words: object, voice: str | None = "ada") -> Outcome:
@@ -70,8 +70,12 @@ class WorkFolder:
 
     def refuses(self, *words: object, voice: str | None = "ada", says: str) -> Outcome:
         """Check that `timbre convert WORDS` is told to be a mistake in one sentence, and that nothing has changed."""
+        return self.refuses_to_run("convert", *words, *(("--voice", voice) if voice is not None else ()), says=says)
+
+    def refuses_to_run(self, *words: object, says: str) -> Outcome:
+        """Check the same of `timbre WORDS`."""
         before = self.tree()
-        outcome = self.convert(*words, voice=voice)
+        outcome = self.run(*words)
         assert (outcome.code, outcome.out) == (2, ""), outcome
         assert outcome.err.startswith("timbre: ") and outcome.err.count("\n") == 1, outcome.err
         assert says in outcome.err, outcome.err

@@ -1,17 +1,14 @@
-"""Small so-vits-svc voices whose sound shows every option."""
+"""Converts one recording again and again."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from tests.toys import glide
-from tests.toys_sovits import RATE, SovitsTree, make_tree, save_generator
+from tests.toys_sovits import RATE, SovitsTree
 from timbre.config.convert import ConvertSettings
 from timbre.config.sovits import SovitsFiles
 from timbre.convert.arrays import LoadedVoice
@@ -39,32 +36,6 @@ class Singer:
         sound = self._voices[files].convert(self.wave, RATE, settings)
         assert np.abs(sound).max() > 0.001
         return sound
-
-
-def make_strong_tree(root: Path) -> SovitsTree:
-    """Write everything that a user of so-vits-svc has, in small, with networks that react strongly."""
-    tree = make_tree(root)
-    strengthen(tree.model, "model")
-    strengthen(tree.diffusion, "model")
-    strengthen(tree.vocoder / "model", "generator")
-    return tree
-
-
-def strengthen(path: Path, entry: str) -> None:
-    """Scale all weights, so that little of what a network hears is lost on the way to the sound."""
-    content = torch.load(str(path), weights_only=True)
-    scaled = {
-        key: value * (30 if key == "spk_embed.weight" else 3) if key.endswith((".weight", "weight_g")) else value
-        for key, value in content[entry].items()
-    }
-    torch.save({**content, entry: scaled}, path)
-
-
-def save_strong_generator(path: Path, config: dict[str, Any], seed: int = 0) -> None:
-    """Write a model with its config beside it."""
-    save_generator(path, config, seed)
-    strengthen(path, "model")
-    path.with_name("config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def differ(one: Wave, other: Wave) -> bool:

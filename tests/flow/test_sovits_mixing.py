@@ -14,17 +14,17 @@ import soundfile
 import torch
 
 from tests.flow.command import Outcome, WorkFolder
-from tests.flow.singer import CLOSE, Singer, differ, make_strong_tree, save_strong_generator
+from tests.flow.singer import CLOSE, Singer, differ
 from tests.toy_index import flat_index, ivf_index
 from tests.toys import glide
-from tests.toys_sovits import CONFIG, HOP, RATE, WIDTH, SovitsTree
+from tests.toys_sovits import CONFIG, HOP, RATE, WIDTH, SovitsTree, make_tree, save_model
 from timbre.errors import SettingsError
 from timbre.voice.sovits.export import pickled_indexes
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> SovitsTree:
-    return make_strong_tree(tmp_path_factory.mktemp("sovits") / "tree")
+    return make_tree(tmp_path_factory.mktemp("sovits") / "tree")
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_more_rows_than_names(singer: Singer, tmp_path: Path) -> None:
     config = copy.deepcopy(CONFIG)
     config["model"]["n_speakers"] = 200
     model = tmp_path / "G_1.pth"
-    save_strong_generator(model, config)
+    save_model(model, config)
     alice = singer.sing(model=model, speaker="alice")
     assert differ(singer.sing(model=model, speaker_mix="alice=1,björn=1"), alice)
     np.testing.assert_allclose(singer.sing(model=model, speaker_mix="alice=1"), alice, rtol=0, atol=CLOSE)
@@ -201,7 +201,7 @@ def test_a_diffusion_model_of_fewer_speakers(singer: Singer, tmp_path: Path) -> 
     config = copy.deepcopy(CONFIG)
     config["model"]["n_speakers"], config["spk"] = 3, {"alice": 0, "björn": 1, "carol": 2}
     model = tmp_path / "G_1.pth"
-    save_strong_generator(model, config)
+    save_model(model, config)
     options = {"model": model, "diffusion_model": singer.tree.diffusion, "shallow_diffusion": True}
     singer.sing(speaker_mix="alice=1,björn=1", **options)
     with pytest.raises(SettingsError, match="speaker 'carol' has the number 2, but the diffusion model knows 2"):

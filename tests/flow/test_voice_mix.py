@@ -11,8 +11,8 @@ import soundfile
 import torch
 
 from tests.flow.command import WorkFolder
-from tests.flow.singer import differ, save_strong_generator
-from tests.toys_sovits import CONFIG, ENCODER_FILE, save_encoder, save_generator
+from tests.flow.singer import differ
+from tests.toys_sovits import CONFIG, ENCODER_FILE, save_encoder, save_generator, save_model
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("models")
     paths = [folder / "one.pth", folder / "two.pth"]
     for seed, path in enumerate(paths):
-        save_strong_generator(path, CONFIG, seed)
+        save_model(path, CONFIG, seed)
     return paths
 
 

@@ -2,163 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
-import torch
-import yaml
 from numpy.typing import NDArray
-from torch import Tensor
 
 import timbre
-from tests.toys_sovits import VOCODER
+from benchmarks.full_size import FORMS, RATE, make_weights, save_model
 from timbre.cli.main import main
-from timbre.config.diffusion import DiffusionShape
-from timbre.config.vits import VitsShape
-from timbre.config.vocoder import VocoderShape
-from timbre.models.diffusion.state import state_for_file
-from timbre.models.diffusion.unit2mel import Unit2Mel
-from timbre.models.vits.state import legacy_state
-from timbre.models.vits.synthesizer import Synthesizer
-from timbre.nn.weight_norm import legacy_name
-from timbre.vocoder.nsf_hifigan import NsfHifigan
 
 pytestmark = pytest.mark.slow
-
-RATE, HOP = 44_100, 512
-MODEL: dict[str, Any] = {
-    "inter_channels": 192,
-    "hidden_channels": 192,
-    "filter_channels": 768,
-    "n_heads": 2,
-    "n_layers": 6,
-    "kernel_size": 3,
-    "p_dropout": 0.1,
-    "resblock": "1",
-    "resblock_kernel_sizes": [3, 7, 11],
-    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
-    "upsample_rates": [8, 8, 2, 2, 2],
-    "upsample_initial_channel": 512,
-    "upsample_kernel_sizes": [16, 16, 4, 4, 4],
-    "gin_channels": 768,
-    "ssl_dim": 768,
-    "n_speakers": 1,
-    "speech_encoder": "vec768l12",
-}
-FORMS: dict[str, dict[str, Any]] = {
-    "4.1": {},
-    "volume": {"vol_embedding": True},
-    "4.0": {"ssl_dim": 256, "gin_channels": 256, "speech_encoder": "vec256l9"},
-    "tiny": {
-        "upsample_initial_channel": 400,
-        "filter_channels": 512,
-        "use_depthwise_conv": True,
-        "flow_share_parameter": True,
-    },
-    "snake": {"vocoder_name": "nsf-snake-hifigan"},
-    "transformer flow": {"use_transformer_flow": True, "flow_share_parameter": True},
-}
-DIFFUSION: dict[str, Any] = {
-    "data": {
-        "encoder": "vec768l12",
-        "encoder_out_channels": 768,
-        "block_size": HOP,
-        "sampling_rate": RATE,
-        "unit_interpolate_mode": "nearest",
-    },
-    "model": {"n_layers": 20, "n_chans": 512, "n_hidden": 256, "timesteps": 1000, "n_spk": 1, "use_pitch_aug": True},
-    "infer": {"speedup": 10, "method": "dpm-solver++"},
-    "spk": {"alice": 0},
-}
-FULL_VOCODER = VOCODER | {
-    "sampling_rate": RATE,
-    "num_mels": 128,
-    "n_fft": 2048,
-    "win_size": 2048,
-    "hop_size": HOP,
-    "fmin": 40,
-    "fmax": 16_000,
-    "resblock_kernel_sizes": [3, 7, 11],
-    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
-    "upsample_rates": [8, 8, 2, 2, 2],
-    "upsample_kernel_sizes": [16, 16, 4, 4, 4],
-    "upsample_initial_channel": 512,
-}
 
 
 @pytest.fixture(scope="module")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an encoder, a vocoder and a diffusion model of full size."""
     root = tmp_path_factory.mktemp("full size")
-    vocoder = root / "nsf_hifigan"
-    vocoder.mkdir()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        torch.save({"args": None, "cfg": {"model": {}}, "model": hubert_base()}, root / "checkpoint_best_legacy_500.pt")
-        generator = NsfHifigan(VocoderShape.from_config(FULL_VOCODER)).generator.state_dict()
-        torch.save({"generator": {legacy_name(key): value for key, value in generator.items()}}, vocoder / "model")
-        unit2mel = Unit2Mel(DiffusionShape.from_config(DIFFUSION), 128)
-        torch.save({"global_step": 0, "model": state_for_file(unit2mel)}, root / "model_0.pt")
-    (vocoder / "config.json").write_text(json.dumps(FULL_VOCODER), encoding="utf-8")
-    (root / "config.yaml").write_text(yaml.safe_dump(DIFFUSION), encoding="utf-8")
+    make_weights(root)
     return root
-
-
-def hubert_base() -> dict[str, Tensor]:
-    """Return a HuBERT base of ContentVec's shape with random weights by fairseq's names."""
-    state: dict[str, Tensor] = {}
-
-    def module(name: str, *shape: int, bias: bool = True) -> None:
-        many = len(shape) > 1
-        state[f"{name}.weight"] = torch.randn(shape) / math.sqrt(math.prod(shape[1:])) if many else torch.ones(shape)
-        if bias:
-            state[f"{name}.bias"] = torch.zeros(shape[0])
-
-    for index, kernel in enumerate((10, 3, 3, 3, 3, 2, 2)):
-        module(f"feature_extractor.conv_layers.{index}.0", 512, 512 if index else 1, kernel, bias=False)
-    module("feature_extractor.conv_layers.0.2", 512)
-    module("layer_norm", 512)
-    module("post_extract_proj", 768, 512)
-    state["encoder.pos_conv.0.weight_g"] = torch.ones(1, 1, 128)
-    state["encoder.pos_conv.0.weight_v"] = torch.randn(768, 48, 128)
-    state["encoder.pos_conv.0.bias"] = torch.zeros(768)
-    module("encoder.layer_norm", 768)
-    module("final_proj", 256, 768)
-    for layer in range(12):
-        for name in ("q_proj", "k_proj", "v_proj", "out_proj"):
-            module(f"encoder.layers.{layer}.self_attn.{name}", 768, 768)
-        module(f"encoder.layers.{layer}.fc1", 3072, 768)
-        module(f"encoder.layers.{layer}.fc2", 768, 3072)
-        module(f"encoder.layers.{layer}.self_attn_layer_norm", 768)
-        module(f"encoder.layers.{layer}.final_layer_norm", 768)
-    return state
-
-
-def save_model(folder: Path, changes: dict[str, Any]) -> Path:
-    """Write G_100.pth and config.json of one form; the flow gets weights, which are zero in a new one."""
-    config = {
-        "train": {},
-        "data": {"sampling_rate": RATE, "hop_length": HOP, "filter_length": 2048, "win_length": 2048},
-        "model": deepcopy(MODEL) | changes,
-        "spk": {"alice": 0},
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(1)
-        model = Synthesizer(VitsShape.from_config(config))
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if ".post." in name:
-                    parameter.normal_(0, 0.02)
-    path = folder / "G_100.pth"
-    torch.save({"model": legacy_state(model), "iteration": 1, "optimizer": None, "learning_rate": 1e-4}, path)
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    return path
 
 
 def without_offset(wave: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -94,6 +94,12 @@ class ConvertSettings(Settings):
         None, "weights file of the content encoder, or its Hugging Face folder", family="sovits"
     )
     weights_dir: str | None = option(None, "folder to look for weights files in, before all others")
+    precision: str = option(
+        "exact",
+        "exact is float32 throughout, fast reduced where no ear can tell, auto fast where the device has units for it",
+        choices=("auto", "exact", "fast"),
+        family="sovits",
+    )
     device: str = option("cpu", "where to compute: cpu, cuda, cuda:N or mps")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", low=0, high=1024)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -86,7 +86,9 @@ def convert_files(
         def report(done_s: float, total_s: float, job: Job = job, number: int = number) -> None:
             on_progress(Progress(job.source.path, done_s, total_s, number, len(jobs)))
 
-        yield _convert_file(job, voice, tracker, settings, force, report)
+        result = _convert_file(job, voice, tracker, settings, force, report)
+        # How it is computed is the same for all files, so it is told once.
+        yield result if number else replace(result, notes=(*result.notes, *voice.computing(settings)))
 
 
 def use_threads(threads: int) -> None:

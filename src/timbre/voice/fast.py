@@ -65,6 +65,10 @@ class FastVoice:
         """Raise SettingsError for settings that this family does not know."""
         settings.check_family("fast", self.card.name)
 
+    def computing(self, settings: ConvertSettings) -> tuple[str, ...]:
+        """Return notes on how it computes: this family always in float32, which needs no note."""
+        return ()
+
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
         """Begin a rendering; `settings` gives retrieval ratio and seed."""
         return FastRenderer(

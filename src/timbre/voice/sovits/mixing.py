@@ -11,6 +11,7 @@ from torch import Tensor
 
 from timbre.errors import SettingsError, WeightsError
 from timbre.voice.sovits.export import generator_content
+from timbre.voice.sovits.slimming import TRAINING_ONLY
 from timbre.weights.identify import network_state
 
 MIX_RULES = ("normalised", "softmax", "linear")
@@ -37,9 +38,14 @@ def effective_weights(weights: Sequence[float], rule: str) -> list[float]:
 def mix_states(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:
     """Return the weighted sum of each tensor, in the types of the first state.
 
-    Raises WeightsError where the states do not have the same tensors of the same shapes.
+    What only training needs is left out where a state lacks it. Raises WeightsError where the states do not have the
+    same other tensors of the same shapes.
     """
-    first = states[0]
+    first = {
+        name: tensor
+        for name, tensor in states[0].items()
+        if not name.startswith(TRAINING_ONLY) or all(name in state for state in states)
+    }
     for number, other in enumerate(states[1:], start=2):
         odd = next((name for name in first if name not in other or other[name].shape != first[name].shape), None)
         if odd is not None:

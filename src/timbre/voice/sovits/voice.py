@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -20,13 +18,12 @@ from timbre.errors import MissingWeightsError, SettingsError, VoiceError
 from timbre.features.clips import ClipExtractor
 from timbre.features.speaker_mix import SpeakerTimeline
 from timbre.models.diffusion import state as diffusion_state
-from timbre.models.diffusion.unit2mel import Unit2Mel
-from timbre.models.vits import state as vits_state
-from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.device import check_device
+from timbre.nn.precision import precision_name, reduced_type
 from timbre.retrieval.contract import ContentRetrieval
-from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, NsfHifigan
+from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS
 from timbre.voice.card import VoiceCard
+from timbre.voice.sovits.building import BuiltNetworks
 from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import SovitsParts
 from timbre.voice.sovits.render import Networks, SovitsRenderer
@@ -81,7 +78,8 @@ class SovitsVoice:
         if leading is None:
             raise VoiceError(f"voice {card.name!r} holds neither a main model nor a diffusion model; import it again")
         self.frame = Frame.of(leading)
-        self._extractors: dict[tuple[str | None, str | None, bool], ClipExtractor] = {}
+        self._extractors: dict[tuple[str | None, str | None, bool, torch.dtype | None], ClipExtractor] = {}
+        self._networks = BuiltNetworks(parts, self.shape, self.diffusion_shape, self.device)
         self._retrievals: dict[tuple[int, str], ContentRetrieval] = {}
         self._check_parts_fit()
 
@@ -108,7 +106,11 @@ class SovitsVoice:
         """
         self._check_asked(settings)
         self.extractor(settings)
-        self._networks(settings)
+        self.networks(settings)
+
+    def computing(self, settings: ConvertSettings) -> tuple[str, ...]:
+        """Return notes on how it computes."""
+        return (f"computed in {precision_name(reduced_type(settings.precision, self.device))}",)
 
     def _check_asked(self, settings: ConvertSettings) -> None:
         settings.check_family(FAMILY, self.card.name)
@@ -209,7 +211,8 @@ class SovitsVoice:
         Raises MissingWeightsError where its file is not on this machine, WeightsError or VoiceError where it does not
         fit.
         """
-        key = (settings.encoder_weights, settings.weights_dir, settings.only_diffusion)
+        number_type = reduced_type(settings.precision, self.device)
+        key = (settings.encoder_weights, settings.weights_dir, settings.only_diffusion, number_type)
         if key not in self._extractors:
             self._extractors[key] = self._load_extractor(settings)
         return self._extractors[key]
@@ -228,6 +231,9 @@ class SovitsVoice:
                 f"the config names the content encoder {frame.encoder}, whose features are {encoder.dimensions} wide, "
                 f"but the model was trained with {frame.content_width}; correct speech_encoder in config.json"
             )
+        number_type = reduced_type(settings.precision, self.device)
+        if number_type is not None:
+            encoder.reduce(number_type)
         centred = self.parts.release != "4.1-latest"
         return ClipExtractor(encoder, frame.sample_rate_hz, frame.hop_samples, frame.stretch_mode, centred)
 
@@ -236,14 +242,19 @@ class SovitsVoice:
     ) -> SovitsRenderer:
         """Begin a rendering with settings that `check` has found good; `mix` is `mixed_speakers` along the sound."""
         speaker = self.speaker_id(settings.speaker) if mix is None else mix
-        return SovitsRenderer(self._networks(settings), extractor, speaker, self._retrieval(settings), settings)
+        return SovitsRenderer(self.networks(settings), extractor, speaker, self._retrieval(settings), settings)
 
-    def _networks(self, settings: ConvertSettings) -> Networks:
+    def networks(self, settings: ConvertSettings) -> Networks:
+        """Return the networks that `settings` need, in the precision they ask for.
+
+        Raises WeightsError where weights do not fit their config, DeviceError for a precision the device has not.
+        """
         diffuses = settings.shallow_diffusion or settings.only_diffusion
+        number_type = reduced_type(settings.precision, self.device)
         return Networks(
-            None if settings.only_diffusion else self.synthesizer,
-            self.unit2mel if diffuses else None,
-            self.vocoder if diffuses or settings.enhance else None,
+            None if settings.only_diffusion else self._networks.synthesizer(number_type),
+            self._networks.unit2mel(number_type) if diffuses else None,
+            self._networks.vocoder(number_type) if diffuses or settings.enhance else None,
             self.frame.sample_rate_hz,
             self.frame.hop_samples,
             self.frame.sample_rate_hz if self.shape is None else self.shape.source_rate_hz,
@@ -259,45 +270,10 @@ class SovitsVoice:
         """Write the voice as a folder; errors as in `timbre.voice.saving.new_voice`."""
         return save_sovits_voice(self.card, self.parts, folder, force=force)
 
-    @cached_property
-    def synthesizer(self) -> Synthesizer:
-        """The main model, ready for inference. Raises WeightsError where its weights do not fit its config."""
-        assert self.shape is not None and self.parts.model is not None
-        with _no_draws():
-            model = Synthesizer(self.shape, f0_saturates=self.parts.release == "4.0")
-        vits_state.load_state(model, self.parts.model.tensors)
-        vits_state.fold_weight_norm(model)
-        return model.eval().requires_grad_(False).to(self.device)
-
-    @cached_property
-    def unit2mel(self) -> Unit2Mel:
-        """The diffusion model. Raises WeightsError where its weights do not fit its config."""
-        assert self.diffusion_shape is not None and self.parts.diffusion is not None
-        with _no_draws():
-            model = Unit2Mel(self.diffusion_shape, diffusion_state.count_mel_bands(self.parts.diffusion.tensors))
-        diffusion_state.load_state(model, self.parts.diffusion.tensors)
-        return model.eval().requires_grad_(False).to(self.device)
-
-    @cached_property
-    def vocoder(self) -> NsfHifigan:
-        """The vocoder. Raises WeightsError where its weights do not fit its config."""
-        assert self.parts.vocoder is not None
-        vocoder_type = self.diffusion_shape.vocoder_type if self.diffusion_shape is not None else ""
-        shape = VocoderShape.from_config(self.parts.vocoder.config)
-        with _no_draws():
-            model = NsfHifigan(shape, log10_mel=vocoder_type == "nsf-hifigan-log10")
-        model.load(self.parts.vocoder.tensors)
-        return model.to(self.device)
-
     def build(self) -> None:
         """Build all networks and open centres and indexes; raises WeightsError or VoiceError where one does not fit."""
         check_retrieval(self.parts, self.frame.content_width)
-        if self.parts.model is not None:
-            _ = self.synthesizer
-        if self.parts.diffusion is not None:
-            _ = self.unit2mel
-        if self.parts.vocoder is not None:
-            _ = self.vocoder
+        self._networks.build_all()
 
     def _check_parts_fit(self) -> None:
         """Raise VoiceError where main model, diffusion model and vocoder work on different frames or features."""
@@ -324,8 +300,3 @@ def _check_vocoder_fits(vocoder: VocoderShape, diffusion: DiffusionShape, n_mels
             f"the vocoder works at {given[0]} Hz in hops of {given[1]} with {given[2]} mel bands and the diffusion "
             f"model at {needed[0]} Hz in hops of {needed[1]} with {needed[2]}; give the vocoder it was trained with"
         )
-
-
-def _no_draws() -> AbstractContextManager[None]:
-    """Keep the global generator as it is while a network is built, whose first weights are drawn and then replaced."""
-    return torch.random.fork_rng(devices=[])

@@ -32,7 +32,9 @@ class Singer:
         files = SovitsFiles(**{name: str(path) for name, path in paths.items()})
         if files not in self._voices:
             self._voices[files] = LoadedVoice(sovits_voice(files, weights_dir=self.tree.pretrain)[0])
-        settings = ConvertSettings(pitch_shift=0, pitch="pm", weights_dir=str(self.tree.pretrain), **options)
+        settings = ConvertSettings(
+            pitch_shift=0, pitch="pm", precision="exact", weights_dir=str(self.tree.pretrain), **options
+        )
         sound = self._voices[files].convert(self.wave, RATE, settings)
         assert np.abs(sound).max() > 0.001
         return sound

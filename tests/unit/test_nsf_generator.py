@@ -80,28 +80,34 @@ def test_blocks_join_to_the_whole(changes: dict[str, Any]) -> None:
             torch.testing.assert_close(blocks, whole, atol=1e-6, rtol=0)
 
 
+@pytest.mark.parametrize("place", [None, 0, 1, 2, 3])
 @torch.no_grad()
-def test_blocks_need_the_frames_around_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = make_generator()
-    latent, excitation = make_inputs(generator, 40)
-    whole = generator(latent, excitation)
-    monkeypatch.setattr(NsfGenerator, "reach_frames", 2)
-    assert (generator(latent, excitation, None, 10) - whole).abs().max() > 1e-3
+def test_every_stage_needs_the_frames_around_a_block(place: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = make_generator().double()
+    latent, excitation = (x.double() for x in make_inputs(generator, 40))
+    whole = generator(latent, excitation, None, 40)
+    reaches = generator.reaches_frames()
+    if place is not None:
+        reaches[place] = [*reaches, 0][place + 1]  # what is cut off one stage later
+    monkeypatch.setattr(NsfGenerator, "reaches_frames", lambda self: reaches)
+    error = (generator(latent, excitation, None, 10) - whole).abs().max()
+    assert error < 1e-14 if place is None else error > 1e-10
 
 
 @pytest.mark.parametrize("changes", VARIANTS[:4])
 def test_reach_covers_what_an_output_depends_on(changes: dict[str, Any]) -> None:
     generator = make_generator(**changes).double()
-    n_frames, rate = 2 * generator.reach_frames + 3, generator.samples_per_frame
+    reach_frames, rate = generator.reaches_frames()[0], generator.samples_per_frame
+    n_frames = 2 * reach_frames + 3
     middle = n_frames // 2
     latent, excitation = (x.double().requires_grad_() for x in make_inputs(generator, n_frames))
     generator(latent, excitation)[0, 0, middle * rate : (middle + 1) * rate].sum().backward()
     assert latent.grad is not None and excitation.grad is not None
     frames = latent.grad.abs().sum(dim=(0, 1)).nonzero().flatten() - middle
     samples = excitation.grad.abs().sum(dim=(0, 1)).nonzero().flatten() - middle * rate
-    assert generator.reach_frames - 2 <= int(frames.abs().max()) <= generator.reach_frames
-    assert -generator.reach_frames * rate <= int(samples.min())
-    assert int(samples.max()) < (generator.reach_frames + 1) * rate
+    assert reach_frames - 2 <= int(frames.abs().max()) <= reach_frames
+    assert -reach_frames * rate <= int(samples.min())
+    assert int(samples.max()) < (reach_frames + 1) * rate
 
 
 @torch.no_grad()

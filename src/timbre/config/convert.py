@@ -95,7 +95,7 @@ class ConvertSettings(Settings):
     )
     weights_dir: str | None = option(None, "folder to look for weights files in, before all others")
     precision: str = option(
-        "exact",
+        "auto",
         "exact is float32 throughout, fast reduced where no ear can tell, auto fast where the device has units for it",
         choices=("auto", "exact", "fast"),
         family="sovits",

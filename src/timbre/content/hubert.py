@@ -63,6 +63,10 @@ class HubertEncoder:
         self._network.to(device)
         return self
 
+    def reduce(self, number_type: torch.dtype) -> None:
+        """See `ContentEncoder.reduce`."""
+        self._network.reduce(number_type)
+
 
 def load(spec: EncoderSpec, path: Path) -> HubertEncoder:
     """Make the encoder from a fairseq file or a Hugging Face folder; raises WeightsError for an unfitting network."""

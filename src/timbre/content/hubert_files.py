@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from timbre.nn.channels_last import order_weights
 from timbre.content.hubert_network import ConvSize, HubertNetwork, HubertSizes, LayerSizes
 from timbre.content.transformer import DistanceSizes
 from timbre.errors import WeightsError
@@ -162,6 +163,7 @@ def filled(sizes: HubertSizes, state: Mapping[str, Tensor], *, ignore_others: bo
     missing, others = network.load_state_dict(state, strict=False, assign=True)
     if missing or (others and not ignore_others):
         raise ValueError("the weights are not those of the network")
+    order_weights(network)
     return network.eval().requires_grad_(False)
 
 

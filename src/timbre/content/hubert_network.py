@@ -14,9 +14,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbre.nn.channels_last import ChannelsLastConv
+from timbre.content.reduced_transformer import reduce_layers
 from timbre.content.transformer import DistanceBias, DistanceSizes, EncoderLayer, FeedForward, SelfAttention
 
 ConvNorm = Literal["group", "layer"]
+
+_BLOCK_FRAMES = 100  # measured: 2 s of the first layers, which stay in the processor's caches
+_REDUCED_SHARE = 0.1
 
 
 @dataclass(frozen=True)
@@ -69,44 +74,100 @@ class HubertSizes:
 
 
 class ConvLayer(nn.Module):
-    """Convolution without padding, norm if any, exact GELU."""
+    """Convolution without padding, layer norm if any, exact GELU."""
 
-    def __init__(self, in_channels: int, size: ConvSize, norm: ConvNorm | None, *, bias: bool) -> None:
+    def __init__(self, in_channels: int, size: ConvSize, *, bias: bool, norm: bool) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(in_channels, size.channels, size.kernel, size.stride, bias=bias)
-        self.norm: nn.Module | None = None
-        if norm is not None:
-            self.norm = nn.GroupNorm(size.channels, size.channels) if norm == "group" else nn.LayerNorm(size.channels)
+        self.conv = ChannelsLastConv(in_channels, size.channels, size.kernel, size.stride, bias=bias)
+        self.norm = nn.LayerNorm(size.channels) if norm else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C_in, N] -> [B, channels, (N - kernel) // stride + 1]."""
+        """[B, N, C_in] -> [B, (N - kernel) // stride + 1, channels]."""
         x = self.conv(x)
-        if isinstance(self.norm, nn.LayerNorm):
-            x = self.norm(x.transpose(1, 2)).transpose(1, 2)
-        elif self.norm is not None:
-            x = self.norm(x)
-        return functional.gelu(x)
+        return functional.gelu(x if self.norm is None else self.norm(x.to(self.norm.weight)))
+
+
+class GroupNormLayer(nn.Module):
+    """Convolution of a wave without padding, each channel brought to mean 0 and variance 1, exact GELU.
+
+    A channel's mean and variance over the whole wave follow from those of the samples under the kernel. So the norm
+    is folded into the weights, and the wave can be convolved in blocks.
+    """
+
+    def __init__(self, size: ConvSize, *, bias: bool) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(1, size.channels, size.kernel, size.stride, bias=bias)  # the norm takes its bias away
+        self.norm = nn.GroupNorm(size.channels, size.channels)
+
+    def folded(self, wave: Tensor) -> Tensor:
+        """Return the weights for the whole wave [B, N] and, as one row more, the biases: [B, kernel + 1, channels]."""
+        # float64, which not every device has: the variances of channels differ by many powers of ten
+        weight, gain, shift, heard = (
+            part.to("cpu", torch.float64)
+            for part in (self.conv.weight[:, 0], self.norm.weight, self.norm.bias, self._under_kernel(wave))
+        )
+        mean = heard.mean(dim=1, keepdim=True)
+        heard = heard - mean
+        covariance = heard.mT @ heard / heard.shape[1]
+        variance = (weight @ covariance * weight).sum(dim=-1)
+        weights = (weight * (gain / (variance + self.norm.eps).sqrt())[..., None]).mT
+        return torch.cat((weights, shift - mean @ weights), dim=1).to(wave)
+
+    def forward(self, wave: Tensor, folded: Tensor) -> Tensor:
+        """A part of the wave [B, n] and what `folded` gave -> [B, (n - kernel) // stride + 1, channels]."""
+        return functional.gelu(functional.pad(self._under_kernel(wave), (0, 1), value=1) @ folded)
+
+    def _under_kernel(self, wave: Tensor) -> Tensor:
+        return wave.unfold(-1, self.conv.kernel_size[0], self.conv.stride[0])
 
 
 class ConvFront(nn.Module):
     """From the wave to frames; group norm is on the first layer only and hears the whole wave."""
 
-    def __init__(self, convs: tuple[ConvSize, ...], norm: ConvNorm, *, bias: bool, scale: bool = False) -> None:
+    def __init__(self, sizes: HubertSizes) -> None:
         super().__init__()
-        inputs = [1, *(conv.channels for conv in convs)]
-        self.layers = nn.ModuleList(
-            ConvLayer(inputs[i], conv, norm if i == 0 or norm == "layer" else None, bias=bias)
-            for i, conv in enumerate(convs)
-        )
-        self.scale = nn.Parameter(torch.ones(convs[-1].channels)) if scale else None
+        self._sizes = sizes
+        self.layers = nn.ModuleList(self._layer(index) for index in range(len(sizes.convs)))
+        self.scale = nn.Parameter(torch.ones(sizes.convs[-1].channels)) if sizes.conv_scale else None
+
+    def _layer(self, index: int) -> nn.Module:
+        sizes, size = self._sizes, self._sizes.convs[index]
+        if index == 0 and sizes.conv_norm == "group":
+            return GroupNormLayer(size, bias=sizes.conv_bias)
+        in_channels = sizes.convs[index - 1].channels if index else 1
+        return ConvLayer(in_channels, size, bias=sizes.conv_bias, norm=sizes.conv_norm == "layer")
 
     def forward(self, wave: Tensor) -> Tensor:
-        """[B, N] -> [B, T, channels]."""
-        x = wave.unsqueeze(1)
-        for layer in self.layers:
-            x = layer(x)
-        x = x.transpose(1, 2)
+        """[B, N] -> [B, T, channels]; the memory for the layers in between does not grow with N."""
+        hop, window = self._sizes.hop_samples, self._sizes.window_samples
+        n_frames = (wave.shape[1] - window) // hop + 1
+        first = self.layers[0]
+        folded = first.folded(wave) if isinstance(first, GroupNormLayer) else None
+        parts = []
+        for start in range(0, n_frames, _BLOCK_FRAMES):
+            stop = min(start + _BLOCK_FRAMES, n_frames)
+            part = wave[:, start * hop : (stop - 1) * hop + window]
+            x = first(part.unsqueeze(-1)) if folded is None else first(part, folded)
+            for layer in self.layers[1:]:
+                x = layer(x)
+            parts.append(x.to(wave))
+        x = torch.cat(parts, dim=1)
         return x if self.scale is None else x * self.scale
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Compute in `number_type` where most of the work is.
+
+        Each layer adds as much rounding as any other, so those with less than a tenth of all products stay exact.
+        """
+        convs, n_inputs, work = self._sizes.convs, 1, []
+        per_wave_sample = 1.0
+        for conv in convs:
+            per_wave_sample /= conv.stride
+            work.append(n_inputs * conv.channels * conv.kernel * per_wave_sample)
+            n_inputs = conv.channels
+        for layer, part in zip(self.layers, work, strict=True):
+            if part >= _REDUCED_SHARE * sum(work) and isinstance(layer, ConvLayer):
+                layer.conv.to(number_type)
 
 
 class PositionConv(nn.Module):
@@ -114,12 +175,11 @@ class PositionConv(nn.Module):
 
     def __init__(self, width: int, kernel: int, groups: int) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2, groups=groups)
+        self.conv = ChannelsLastConv(width, width, kernel, padding=kernel // 2, groups=groups)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, width] -> [B, T, width]."""
-        y = self.conv(x.transpose(1, 2))[..., : x.shape[1]]  # an even kernel gives one frame too many
-        return functional.gelu(y).transpose(1, 2)
+        return functional.gelu(self.conv(x)[:, : x.shape[1]])  # an even kernel gives one frame too many
 
 
 class HubertNetwork(nn.Module):
@@ -128,7 +188,7 @@ class HubertNetwork(nn.Module):
     def __init__(self, sizes: HubertSizes) -> None:
         super().__init__()
         self.sizes = sizes
-        self.front = ConvFront(sizes.convs, sizes.conv_norm, bias=sizes.conv_bias, scale=sizes.conv_scale)
+        self.front = ConvFront(sizes)
         self.projection_norm = nn.LayerNorm(sizes.convs[-1].channels)
         self.projection = nn.Linear(sizes.convs[-1].channels, sizes.width)
         self.position = PositionConv(sizes.width, sizes.position_kernel, sizes.position_groups)
@@ -157,6 +217,12 @@ class HubertNetwork(nn.Module):
         if self.sizes.norm_first and layer is None:
             x = self.norm(x)
         return x
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Compute in `number_type` from now on where that costs little accuracy; for inference only."""
+        self.front.reduce(number_type)
+        self.position.to(number_type)
+        reduce_layers(self.layers, number_type)
 
 
 def _layer(sizes: HubertSizes, layer: LayerSizes) -> EncoderLayer:

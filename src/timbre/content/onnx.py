@@ -56,6 +56,9 @@ class OnnxEncoder:
             self._session = self._open()
         return self
 
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Do nothing: the number types are part of an ONNX network."""
+
     def _open(self) -> Any:
         options = self._runtime.SessionOptions()
         options.log_severity_level = _ONLY_FATAL

@@ -12,6 +12,8 @@ from torch.nn import functional
 
 _GATE_FEATURES = 8  # two gates, each the sum of four
 _BLOCK_SCORES = 2**20  # of all heads together; 4 MiB in float32, which stay in the cache
+BLOCK_FRAMES = 512
+"""How many frames a feed-forward takes at once; for the inner width of more, the system would clear new memory."""
 
 
 @dataclass(frozen=True)
@@ -54,22 +56,27 @@ class DistanceBias(nn.Module):
         return torch.where(near < n_exact, near, far.clamp_max(half - 1)) + half * (distances > 0)
 
 
+GatedDistances = tuple[Tensor, Tensor]
+"""A factor for each kept head and frame [B, heads, T, 1], and the bias for distances [heads, 2 T - 1]."""
+
+
 class DistanceGate(nn.Module):
     """How much each frame minds distances, told by the layer's input (S. Chen and others, 2022; pipeline spec 1.4)."""
 
-    def __init__(self, head_width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, kept_heads: Sequence[int] | None) -> None:
         super().__init__()
         self.heads = heads
-        self.linear = nn.Linear(head_width, _GATE_FEATURES)
+        self.linear = nn.Linear(width // heads, _GATE_FEATURES)
         self.constant = nn.Parameter(torch.ones(1, heads, 1, 1))
+        self._kept = slice(None) if kept_heads is None else list(kept_heads)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, T, heads * head_width] -> the factor of the bias for each head and frame [B, heads, T, 1]."""
+    def forward(self, x: Tensor, by_distance: Tensor) -> GatedDistances:
+        """The layer's input [B, T, width] and the bias of `DistanceBias` for T frames -> what `attend` adds."""
         parts = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         gates = self.linear(parts).unflatten(-1, (2, -1)).sum(-1).sigmoid()
         outer, inner = gates.split(1, dim=-1)
         factor: Tensor = outer * (inner * self.constant - 1) + 2
-        return factor
+        return factor[:, self._kept], by_distance[self._kept]
 
 
 class SelfAttention(nn.Module):
@@ -94,28 +101,30 @@ class SelfAttention(nn.Module):
         self.key = nn.Linear(width, heads * head_width)
         self.value = nn.Linear(width, heads * head_width)
         self.output = nn.Linear(heads * head_width, width)
-        self.gate = None if distance_heads is None else DistanceGate(width // distance_heads, distance_heads)
-        self._kept = slice(None) if kept_heads is None else list(kept_heads)
+        self.gate = None if distance_heads is None else DistanceGate(width, distance_heads, kept_heads)
 
     def forward(self, x: Tensor, by_distance: Tensor | None = None) -> Tensor:
         """[B, T, width] and, with a gate, the bias of `DistanceBias` for T frames -> [B, T, width]."""
-        # [B, T, heads * d] -> [B, heads, T, d]
-        query, key, value = (
-            part(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.query, self.key, self.value)
-        )
-        if self.gate is None or by_distance is None:
-            seen = functional.scaled_dot_product_attention(query, key, value)
-        else:
-            factor = self.gate(x)[:, self._kept]
-            seen = _attend_by_distance(query, key, value, factor, by_distance[self._kept])
-        out: Tensor = self.output(seen.transpose(1, 2).flatten(2))
+        distances = None if self.gate is None or by_distance is None else self.gate(x, by_distance)
+        out: Tensor = self.output(attend(self.query(x), self.key(x), self.value(x), self.heads, distances))
         return out
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, distances: GatedDistances | None) -> Tensor:
+    """Let each frame look at all frames: three times [B, T, heads * d] -> [B, T, heads * d]."""
+    # [B, T, heads * d] -> [B, heads, T, d]
+    query, key, value = (part.unflatten(-1, (heads, -1)).transpose(1, 2) for part in (query, key, value))
+    if distances is None:
+        seen = functional.scaled_dot_product_attention(query, key, value)
+    else:
+        seen = _attend_by_distance(query, key, value, *distances)
+    return seen.transpose(1, 2).flatten(2)
 
 
 def _attend_by_distance(query: Tensor, key: Tensor, value: Tensor, factor: Tensor, by_distance: Tensor) -> Tensor:
     """Attend in blocks of queries, so that the biased scores of all frames never exist at once.
 
-    Queries, keys and values are [B, heads, T, d], `factor` [B, heads, T, 1] and `by_distance` [heads, 2 T - 1].
+    Queries, keys and values are [B, heads, T, d]; for the others see `GatedDistances`.
     """
     n_batch, heads, n_frames, _ = query.shape
     # A view: row r holds the bias of frame T - 1 - r for all T frames it looks at.
@@ -139,8 +148,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, width] -> [B, T, width]."""
-        out: Tensor = self.contract(functional.gelu(self.expand(x)))
-        return out
+        return torch.cat([self.contract(functional.gelu(self.expand(x))) for x in x.split(BLOCK_FRAMES, dim=1)], dim=1)
 
 
 class EncoderLayer(nn.Module):
@@ -154,9 +162,9 @@ class EncoderLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.norm_first = norm_first
-        self.attention = attention
+        self.attention: nn.Module | None = attention
         self.attention_norm = nn.LayerNorm(width)
-        self.feed_forward = feed_forward
+        self.feed_forward: nn.Module | None = feed_forward
         self.feed_forward_norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, by_distance: Tensor | None = None) -> Tensor:

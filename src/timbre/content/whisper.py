@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from timbre.content.contract import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.content.fitting import check_fit
+from timbre.content.reduced_transformer import reduce_layers
 from timbre.content.whisper_network import WhisperNetwork, read_whisper
 from timbre.dsp.mel import mel_filter_bank
 from timbre.dsp.stft import reflect_pad, stft_magnitude
@@ -74,6 +75,10 @@ class WhisperEncoder:
         """See `ContentEncoder.to`."""
         self._network.to(device)
         return self
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """See `ContentEncoder.reduce`; the layers are all that takes long."""
+        reduce_layers(self._network.layers, number_type)
 
 
 def window_starts(n_frames: int, window_frames: int) -> list[int]:

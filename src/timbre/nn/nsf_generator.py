@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
+from operator import mul
 
 import torch
 from torch import Tensor, nn
@@ -11,12 +13,21 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from timbre.errors import SettingsError
 from timbre.nn.draws import Draws
-from timbre.nn.generator_blocks import PairedResidualBlock, SingleResidualBlock, activation, reach_samples, same_conv
+from timbre.nn.generator_blocks import (
+    PairedResidualBlock,
+    RowConv,
+    RowConvTranspose,
+    SingleResidualBlock,
+    activation,
+    reach_samples,
+    same_conv,
+)
 from timbre.nn.harmonic_source import HarmonicSource, SourceForm
 
-_LAST_LEAK = 0.01  # of the last activation only (models spec 14.1.1)
+LAST_LEAK = 0.01  # of the last activation only (models spec 14.1.1)
+Cut = tuple[int, int]  # frames at the left and at the right
 _OUTER_KERNEL = 7
-_BLOCK_FRAMES = 512
+BLOCK_FRAMES = 192  # measured: fewer repeat too much context, more leave the caches
 
 
 class NsfGenerator(nn.Module):
@@ -48,8 +59,9 @@ class NsfGenerator(nn.Module):
         _check_upsampling(upsample_rates, upsample_kernel_sizes, upsample_initial_channel)
         _check_resblocks(resblock_kernel_sizes, resblock_dilation_sizes, block.n_dilations)
         self._rates, self._kernels = tuple(upsample_rates), tuple(upsample_kernel_sizes)
-        self._n_blocks = len(resblock_kernel_sizes)  # of each stage
-        self.samples_per_frame = math.prod(upsample_rates)
+        self._snake, self._n_blocks = snake, len(resblock_kernel_sizes)  # of each stage
+        self.stage_samples = list(accumulate(upsample_rates, mul))  # for each frame, after each stage
+        self.samples_per_frame = self.stage_samples[-1]
         widths = [upsample_initial_channel // 2**stage for stage in range(len(upsample_rates) + 1)]
 
         self.m_source = HarmonicSource(self.samples_per_frame)
@@ -58,7 +70,7 @@ class NsfGenerator(nn.Module):
         )
         self.conv_pre = same_conv(in_channels, widths[0], _OUTER_KERNEL)
         self.ups = nn.ModuleList(
-            weight_norm(nn.ConvTranspose1d(width, below, kernel, stride=rate, padding=(kernel - rate) // 2))
+            weight_norm(RowConvTranspose(width, below, kernel, stride=rate, padding=(kernel - rate) // 2))
             for width, below, kernel, rate in zip(
                 widths[:-1], widths[1:], upsample_kernel_sizes, upsample_rates, strict=True
             )
@@ -68,8 +80,8 @@ class NsfGenerator(nn.Module):
             for width in widths[1:]
             for kernel, dilations in zip(resblock_kernel_sizes, resblock_dilation_sizes, strict=True)
         )
-        self.snakes = nn.ModuleList(activation(width, snake=snake) for width in widths[:-1])
-        self.snake_post = activation(widths[-1], snake=snake, leak=_LAST_LEAK)
+        self.snakes = nn.ModuleList(activation(width, snake=snake, inplace=True) for width in widths[:-1])
+        self.snake_post = activation(widths[-1], snake=snake, leak=LAST_LEAK, inplace=True)
         self.conv_post = same_conv(widths[-1], 1, _OUTER_KERNEL)
         self.cond = None if speaker_channels is None else nn.Conv1d(speaker_channels, widths[0], 1)
 
@@ -86,7 +98,7 @@ class NsfGenerator(nn.Module):
         return excitation
 
     def forward(
-        self, latent: Tensor, excitation: Tensor, speaker: Tensor | None = None, block_frames: int = _BLOCK_FRAMES
+        self, latent: Tensor, excitation: Tensor, speaker: Tensor | None = None, block_frames: int = BLOCK_FRAMES
     ) -> Tensor:
         """Latent [B, in_channels, T], excitation [B, 1, L], speaker [B, G, 1 or T] -> wave [B, 1, L] within -1..1.
 
@@ -98,52 +110,90 @@ class NsfGenerator(nn.Module):
             raise ValueError(f"{n_frames} frames need {n_frames * rate} samples of excitation")
         if (speaker is None) != (self.cond is None):
             raise ValueError("a speaker goes with a generator that has a speaker condition")
-        if torch.is_grad_enabled() or not self.blockwise or n_frames <= block_frames:
-            return self._render(latent, excitation, speaker)
-        halo, parts = self.reach_frames, []
-        for start in range(0, n_frames, block_frames):
-            first, last = max(0, start - halo), min(start + block_frames + halo, n_frames)
-            part = self._render(
-                latent[..., first:last],
-                excitation[..., first * rate : last * rate],
-                speaker if speaker is None or speaker.shape[-1] == 1 else speaker[..., first:last],
-            )
-            parts.append(part[..., (start - first) * rate : (start - first + block_frames) * rate])
-        return torch.cat(parts, dim=-1)
+        latent_row, excitation_row = latent.unsqueeze(2), excitation.unsqueeze(2)
+        if torch.is_grad_enabled() or not self.blockwise:
+            return self._render(latent_row, excitation_row, speaker, [(0, 0)] * (len(self.ups) + 1)).squeeze(2)
+        if latent.device.type == "cpu" and not self._snake:
+            # All that follows takes over this layout, in which processors are quickest.
+            latent_row = latent_row.contiguous(memory_format=torch.channels_last)
+        return in_blocks(self._render, latent_row, excitation_row, speaker, self.reaches_frames(), block_frames)
 
-    @property
-    def reach_frames(self) -> int:
-        """How many latent frames an output sample depends on, at most, to each side of its own."""
+    def reaches_frames(self) -> list[int]:
+        """Return how many frames the output depends on, at most, to each side of its own.
+
+        First of the latent, then of what each stage makes.
+        """
         reach = reach_samples(self.conv_post) + reach_samples(self.snake_post)
+        reaches = [_ceil_div(reach, self.samples_per_frame)]
         for stage in reversed(range(len(self.ups))):
-            reach += max(map(reach_samples, self._stage_blocks(stage)))
+            reach += max(map(reach_samples, self.stage_blocks(stage)))
             # A noise convolution sees less than two of the stage's samples.
-            reach = -(-(reach + max(self._kernels[stage], 2)) // self._rates[stage])
+            reach = _ceil_div(reach + max(self._kernels[stage], 2), self._rates[stage])
             reach += reach_samples(self.snakes[stage])
-        return reach + reach_samples(self.conv_pre)
+            reaches.append(_ceil_div(reach, self.stage_samples[stage] // self._rates[stage]))
+        reaches[-1] += reach_samples(self.conv_pre)
+        return reaches[::-1]
 
-    def _render(self, latent: Tensor, excitation: Tensor, speaker: Tensor | None) -> Tensor:
+    def _render(self, latent: Tensor, excitation: Tensor, speaker: Tensor | None, cuts: Sequence[Cut]) -> Tensor:
         x: Tensor = self.conv_pre(latent)
         if self.cond is not None:
-            x = x + self.cond(speaker)
+            x = x + self.cond(speaker).unsqueeze(2)
         for stage, (before, up, noise_conv) in enumerate(zip(self.snakes, self.ups, self.noise_convs, strict=True)):
-            x = up(before(x)) + noise_conv(excitation)
-            first, *others = self._stage_blocks(stage)
+            x = up(before(x)).add_(noise_conv(excitation))
+            first, *others = self.stage_blocks(stage)
             total = first(x)
             for block in others:
-                total = total + block(x)
-            x = total / self._n_blocks
-        return torch.tanh(self.conv_post(self.snake_post(x)))
+                total += block(x)
+            x = cut(total.div_(self._n_blocks), cuts[stage], self.stage_samples[stage])
+            excitation = cut(excitation, cuts[stage], self.samples_per_frame)
+        return cut(torch.tanh(self.conv_post(self.snake_post(x))), cuts[-1], self.samples_per_frame)
 
-    def _stage_blocks(self, stage: int) -> nn.ModuleList:
+    def stage_blocks(self, stage: int) -> nn.ModuleList:
+        """Return the residual blocks of one stage, which work side by side."""
         return self.resblocks[stage * self._n_blocks : (stage + 1) * self._n_blocks]
 
 
-def _noise_conv(width: int, stride: int) -> nn.Conv1d:
+def in_blocks(
+    render: Callable[[Tensor, Tensor, Tensor | None, Sequence[Cut]], Tensor],
+    latent: Tensor,
+    excitation: Tensor,
+    speaker: Tensor | None,
+    reaches_frames: Sequence[int],
+    block_frames: int,
+) -> Tensor:
+    """Render rows (latent [B, C, 1, T], excitation [B, 1, 1, L]) in blocks of frames: wave [B, 1, L].
+
+    Each block comes with its surroundings. `render` is told how many frames to cut off after each stage and at the
+    end, so that each stage works on no more than what the rest depends on, `reaches_frames`.
+    """
+    n_frames = latent.shape[-1]
+    rate = excitation.shape[-1] // n_frames
+    size = _ceil_div(n_frames, _ceil_div(n_frames, block_frames))
+    parts = []
+    for start in range(0, n_frames, size):
+        spans = [(max(0, start - n), min(start + size + n, n_frames)) for n in (*reaches_frames, 0)]
+        cuts = [(inner[0] - outer[0], outer[1] - inner[1]) for outer, inner in pairwise(spans)]
+        first, last = spans[0]
+        heard = speaker if speaker is None or speaker.shape[-1] == 1 else speaker[..., first:last]
+        parts.append(render(latent[..., first:last], excitation[..., first * rate : last * rate], heard, cuts))
+    return torch.cat(parts, dim=-1).squeeze(2)
+
+
+def cut(x: Tensor, frames: Cut, samples_per_frame: int) -> Tensor:
+    """Cut `frames` off both ends of x [..., T * samples_per_frame]."""
+    left, right = (n * samples_per_frame for n in frames)
+    return x[..., left : x.shape[-1] - right] if left or right else x
+
+
+def _ceil_div(amount: int, size: int) -> int:
+    return -(-amount // size)
+
+
+def _noise_conv(width: int, stride: int) -> RowConv:
     """Make the convolution that brings the excitation to a stage whose rate is `stride` times lower."""
     if stride == 1:
-        return nn.Conv1d(1, width, 1)
-    return nn.Conv1d(1, width, 2 * stride, stride=stride, padding=(stride + 1) // 2)
+        return RowConv(1, width, 1)
+    return RowConv(1, width, 2 * stride, stride=stride, padding=(stride + 1) // 2)
 
 
 def _check_upsampling(rates: Sequence[int], kernels: Sequence[int], initial_channels: int) -> None:

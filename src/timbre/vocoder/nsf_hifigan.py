@@ -14,10 +14,11 @@ from timbre.config.vocoder import VocoderShape
 from timbre.errors import MissingWeightsError, SettingsError, WeightsError
 from timbre.nn.draws import Draws
 from timbre.nn.nsf_generator import NsfGenerator
+from timbre.nn.reduced_generator import ReducedNsfGenerator
 from timbre.nn.weight_norm import current_name, fold_weight_norm, legacy_name
 from timbre.vocoder.mel import VocoderMel
 from timbre.weights.catalogue import CATALOGUE
-from timbre.weights.identify import FileKind, identify
+from timbre.weights.identify import FileKind, identify, network_state
 from timbre.weights.restricted import read_checkpoint
 from timbre.weights.search import weights_in_folder
 
@@ -27,8 +28,7 @@ VOCODER_WEIGHTS = "nsf_hifigan"
 """Their name in `timbre.weights.catalogue`."""
 
 _LOG10_OF_E = 0.434294
-_STATE_ENTRIES = ("generator", "state_dict")
-_KEY_WRAPPERS = ("module.", "generator.", "module.")  # of training on several devices, and of training programs
+_WRAPPER = "generator."  # before the names in checkpoints of training
 
 
 class NsfHifigan(nn.Module):
@@ -43,7 +43,7 @@ class NsfHifigan(nn.Module):
         self.shape = shape
         self._mel_gain = _LOG10_OF_E if log10_mel else 1.0
         self.extractor = VocoderMel(shape)
-        self.generator = NsfGenerator(
+        self.generator: NsfGenerator | ReducedNsfGenerator = NsfGenerator(
             in_channels=shape.n_mels,
             upsample_rates=shape.upsample_rates,
             upsample_kernel_sizes=shape.upsample_kernel_sizes,
@@ -69,6 +69,11 @@ class NsfHifigan(nn.Module):
         excitation = self.generator.excitation(f0_hz, draws, self.shape.sample_rate_hz, "vocoder", start_cycles)
         wave: Tensor = self.generator(mel * self._mel_gain, excitation)
         return wave
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Render waves in a reduced type from now on; mel spectrograms stay in float32."""
+        if isinstance(self.generator, NsfGenerator):
+            self.generator = ReducedNsfGenerator(self.generator, number_type)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Fill a new vocoder with what `read_vocoder` gives, and fold and freeze its weights: it is for use only.
@@ -149,13 +154,9 @@ def _weights_file_in(folder: Path) -> Path:
 
 def _generator_tensors(content: Any) -> dict[str, Tensor]:
     """Return the tensors of the generator wherever the checkpoint has them, without wrappers in their names."""
-    state = content if isinstance(content, dict) else {}
-    state = next((state[entry] for entry in _STATE_ENTRIES if isinstance(state.get(entry), dict)), state)
-    tensors = {key: value for key, value in state.items() if isinstance(key, str) and isinstance(value, Tensor)}
-    for wrapper in _KEY_WRAPPERS:
-        inside = {key.removeprefix(wrapper): value for key, value in tensors.items() if key.startswith(wrapper)}
-        tensors = inside or tensors
-    return tensors
+    tensors = network_state(content) if isinstance(content, dict) else {}
+    inside = {key.removeprefix(_WRAPPER): value for key, value in tensors.items() if key.startswith(_WRAPPER)}
+    return inside or tensors
 
 
 def _misfit(needed: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str | None:

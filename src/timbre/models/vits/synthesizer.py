@@ -16,6 +16,7 @@ from timbre.models.vits.lf0 import coarse_f0, hz_to_lf0, lf0_to_hz, normalise_lf
 from timbre.nn.draws import Draws
 from timbre.nn.harmonic_source import SourceForm
 from timbre.nn.nsf_generator import NsfGenerator
+from timbre.nn.reduced_generator import ReducedNsfGenerator
 
 _LF0_FACTOR_LOW, _LF0_FACTOR_RANGE = 0.8, 0.4
 
@@ -61,7 +62,7 @@ class Synthesizer(nn.Module):
         self.emb_vol = nn.Linear(1, hidden) if shape.vol_embedding else None
         self.pre = nn.Conv1d(shape.ssl_dim, hidden, 5, padding=2)
         self.enc_p = ContentEncoder(shape)
-        self.dec = NsfGenerator(
+        self.dec: NsfGenerator | ReducedNsfGenerator = NsfGenerator(
             in_channels=shape.inter_channels,
             speaker_channels=shape.gin_channels,
             upsample_rates=shape.upsample_rates,
@@ -76,6 +77,14 @@ class Synthesizer(nn.Module):
         self.flow = Flow(shape)
         self.f0_decoder = F0Decoder(shape) if shape.use_automatic_f0_prediction else None
         self.emb_uv = nn.Embedding(2, hidden)
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Render waves in a reduced type from now on; for inference, with weight norm folded.
+
+        The rest costs little and stays in float32, as does the generator with snakes.
+        """
+        if isinstance(self.dec, NsfGenerator) and self.shape.vocoder_name != SNAKE_VOCODER:
+            self.dec = ReducedNsfGenerator(self.dec, number_type)
 
     @torch.inference_mode()
     def infer(

@@ -52,16 +52,17 @@ class BuiltNetworks:
     ) -> None:
         self._parts, self._shape, self._diffusion_shape, self._device = parts, shape, diffusion_shape, device
         self._synthesizer = _Slot(self._build_synthesizer)
-        self._unit2mel = _Slot(self._build_unit2mel)
+        self._unit2mel: Unit2Mel | None = None
         self._vocoder = _Slot(self._build_vocoder)
 
     def synthesizer(self, number_type: torch.dtype | None) -> Synthesizer:
         """Return the main model, ready for inference."""
         return self._synthesizer.get(number_type)
 
-    def unit2mel(self, number_type: torch.dtype | None) -> Unit2Mel:
-        """Return the diffusion model."""
-        return self._unit2mel.get(number_type)
+    def unit2mel(self) -> Unit2Mel:
+        """Return the diffusion model, which computes in float32 in either precision."""
+        self._unit2mel = self._unit2mel or self._build_unit2mel()
+        return self._unit2mel
 
     def vocoder(self, number_type: torch.dtype | None) -> NsfHifigan:
         """Return the vocoder."""
@@ -72,7 +73,7 @@ class BuiltNetworks:
         if self._parts.model is not None:
             self.synthesizer(None)
         if self._parts.diffusion is not None:
-            self.unit2mel(None)
+            self.unit2mel()
         if self._parts.vocoder is not None:
             self.vocoder(None)
 

@@ -253,7 +253,7 @@ class SovitsVoice:
         number_type = reduced_type(settings.precision, self.device)
         return Networks(
             None if settings.only_diffusion else self._networks.synthesizer(number_type),
-            self._networks.unit2mel(number_type) if diffuses else None,
+            self._networks.unit2mel() if diffuses else None,
             self._networks.vocoder(number_type) if diffuses or settings.enhance else None,
             self.frame.sample_rate_hz,
             self.frame.hop_samples,

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from timbre.nn.channels_last import order_weights
 from timbre.content.hubert_network import ConvSize, HubertNetwork, HubertSizes, LayerSizes
 from timbre.content.transformer import DistanceSizes
 from timbre.errors import WeightsError
+from timbre.nn.channels_last import order_weights
 from timbre.nn.weight_norm import legacy_name
 from timbre.weights.foreign import incomplete_refused, translated
 from timbre.weights.hugging_face import settings_beside, weights_file

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from timbre.nn.channels_last import ChannelsLastConv
 from timbre.content.reduced_transformer import reduce_layers
 from timbre.content.transformer import DistanceBias, DistanceSizes, EncoderLayer, FeedForward, SelfAttention
+from timbre.nn.channels_last import ChannelsLastConv
 
 ConvNorm = Literal["group", "layer"]
 

@@ -108,8 +108,9 @@ def synthesizer_rows(folder: Path, seconds: float) -> dict[str, float]:
 
     voice = load(folder)
     exact = voice.voice.networks(settings(folder, "exact")).synthesizer  # type: ignore[union-attr]
+    plain = plain_synthesizer(voice)
     rows = {
-        "plain": best(lambda: infer(plain_synthesizer(voice)), seconds),
+        "plain": best(lambda: infer(plain), seconds),
         "exact": best(lambda: infer(exact), seconds),
     }
     fast = load(folder).voice.networks(settings(folder, "fast")).synthesizer  # type: ignore[union-attr]

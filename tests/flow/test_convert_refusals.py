@@ -155,7 +155,7 @@ def test_every_setting_was_tried() -> None:
         (["--pitch", "rmvpe"], "rmvpe"),
         (["--pitch", "rmvpe", "--pitch-weights", "absent.pt"], "absent.pt"),
         (["--pitch", "pm", "--pitch-weights", "any.pt"], "pitch tracker pm takes no weights file"),
-        (["--keep-silence=maybe"], "keep-silence"),
+        (["--silence=maybe"], "silence"),
     ],
 )
 def test_part_that_is_not_there(work: WorkFolder, words: list[str], sentence: str) -> None:

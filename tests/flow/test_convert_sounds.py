@@ -88,13 +88,13 @@ def make_sound(kind: str, n_samples: int, level: float, seed: int) -> NDArray[np
     st.integers(0, 99),
     st.sampled_from([8_000, 16_000, 44_100]),
     st.sampled_from([0.0, 1.0]),
-    st.booleans(),
+    st.sampled_from(["mute", "keep", "convert"]),
 )
 def test_any_finite_sound_gives_a_clean_one(
-    kind: str, n_samples: int, level: float, seed: int, rate: int, envelope: float, keep_silence: bool
+    kind: str, n_samples: int, level: float, seed: int, rate: int, envelope: float, silence: str
 ) -> None:
     wave = make_sound(kind, n_samples, level, seed)
-    options: dict[str, object] = {"loudness_envelope": envelope, "keep_silence": keep_silence}
+    options: dict[str, object] = {"loudness_envelope": envelope, "silence": silence}
     check_clean(convert(wave, rate, **options), n_samples, rate)
 
 
@@ -111,7 +111,7 @@ def test_seed_and_chunks(n_samples: int, seed: int, max_chunk_s: float, envelope
 
 def test_loud_sound_is_limited_not_clipped() -> None:
     wave = glide(0.8, 16_000)
-    soft, loud = convert(0.3 * wave, keep_silence=True), convert(60 * wave, keep_silence=True)
+    soft, loud = convert(0.3 * wave, silence="convert"), convert(60 * wave, silence="convert")
     assert np.abs(soft).max() < 0.9 * CEILING
     check_clean(loud, len(wave), 16_000)
     assert np.mean(np.abs(loud) >= CEILING * 0.9999) < 0.01

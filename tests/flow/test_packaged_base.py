@@ -72,7 +72,7 @@ def test_chunks_join_without_a_trace(repository: Path, ada: LoadedVoice) -> None
 def test_live_steps_sound_like_the_file(repository: Path, ada: LoadedVoice) -> None:
     wave, rate = phrase(repository, "spoken")
     narrow = resample(wave, rate, 16_000)
-    settings = timbre.ConvertSettings(pitch_shift=0.0, keep_silence=True)
+    settings = timbre.ConvertSettings(pitch_shift=0.0, silence="convert")
     engine = StreamConverter(ada.voice, settings)
     assert engine.delay_s <= 0.1
     blocks = [engine.push(narrow[start : start + 320]) for start in range(0, len(narrow) - 320, 320)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from timbre.config.convert import DIFFUSION_METHODS, ConvertSettings
 from timbre.convert.arrays import LoadedVoice
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import scan
+from timbre.errors import MissingWeightsError
 from timbre.pitch.pm import PmTracker
+from timbre.voice.sovits.voice import SovitsVoice
 
 Wave = np.ndarray
 SHORT = glide(0.4, RATE)
@@ -235,8 +238,10 @@ def test_what_counts_as_silence(voice: LoadedVoice) -> None:
     wave[RATE : 2 * RATE] *= 0.02  # about -50 dB
     middle = slice(int(1.35 * RATE), int(1.65 * RATE))
     assert (convert(voice, wave, slice_threshold_db=-40.0)[middle] == 0).all()
-    for options in ({"slice_threshold_db": -60.0}, {"slice_threshold_db": -40.0, "keep_silence": True}):
+    for options in ({"slice_threshold_db": -60.0}, {"slice_threshold_db": -40.0, "silence": "convert"}):
         assert (convert(voice, wave, **options)[middle] != 0).all()
+    kept = convert(voice, wave, slice_threshold_db=-40.0, silence="keep")
+    np.testing.assert_array_equal(kept[middle], wave[middle])
 
 
 def test_the_sound_around_a_stretch_is_heard(voice: LoadedVoice) -> None:
@@ -407,3 +412,13 @@ def test_nothing_touches_the_global_generators(sovits_tree: SovitsTree) -> None:
     assert (np.random.get_state()[1] == numpy_before).all()
     torch.manual_seed(12)
     np.testing.assert_array_equal(convert(voice), convert(load(sovits_tree)))
+
+
+def test_the_pitch_tracker_is_loaded_once_for_the_same_settings(voice: LoadedVoice) -> None:
+    sovits, settings = voice.voice, ConvertSettings(pitch="fcpe", voiced_threshold=0.1, speaker="alice", seed=1)
+    assert isinstance(sovits, SovitsVoice)
+    tracker = sovits.tracker(settings)
+    assert sovits.tracker(replace(settings, seed=2)) is tracker
+    assert sovits.tracker(replace(settings, voiced_threshold=0.9)) is not tracker
+    with pytest.raises(MissingWeightsError, match="rmvpe"):
+        sovits.check(replace(settings, pitch="rmvpe", weights_dir=None))

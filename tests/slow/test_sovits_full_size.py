@@ -52,7 +52,7 @@ def test_chunks_and_their_joins(tree: Path, repository: Path, tmp_path: Path) ->
     """Clips of 2 s against the whole: the encoder and the prior hear the whole clip, so they differ a little."""
     voice = timbre.load_sovits_voice(model=save_model(tmp_path, {}), weights_dir=tree)
     wave, rate = soundfile.read(repository / "examples" / "sung.flac", dtype="float32")
-    options: dict[str, Any] = {"weights_dir": str(tree), "keep_silence": True, "precision": "exact"}
+    options: dict[str, Any] = {"weights_dir": str(tree), "silence": "convert", "precision": "exact"}
     whole, clips = (
         voice.convert(wave, rate, timbre.ConvertSettings(max_chunk_s=size, **options)) for size in (600.0, 2.0)
     )

@@ -71,10 +71,10 @@ def test_named_voice(calls: list[dict[str, Any]], capsys: pytest.CaptureFixture[
 
 def test_voice_like_references_with_settings(calls: list[dict[str, Any]]) -> None:
     words = ["a.wav", "b.wav", "--output", "out", "--like", "x.wav", "--like", "y.wav", "--force"]
-    assert main(["convert", *words, "--pitch-shift", "-3", "--keep-silence", "--device", "cuda:1"]) == 0
+    assert main(["convert", *words, "--pitch-shift", "-3", "--silence", "keep", "--device", "cuda:1"]) == 0
     assert calls[0]["voice"] == ("like", [Path("x.wav"), Path("y.wav")], "cuda:1")
     assert calls[0]["sources"] == [Path("a.wav"), Path("b.wav")]
-    assert calls[0]["settings"] == ConvertSettings(pitch_shift=-3.0, keep_silence=True, device="cuda:1")
+    assert calls[0]["settings"] == ConvertSettings(pitch_shift=-3.0, silence="keep", device="cuda:1")
     assert calls[0]["force"] is True
 
 

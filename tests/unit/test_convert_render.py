@@ -72,7 +72,24 @@ def test_silence_is_muted_unless_kept() -> None:
     wave = with_pause() + 1e-4 * rng.standard_normal(len(with_pause())).astype(np.float32)
     middle = slice(round(2.2 * 44_100), round(3.0 * 44_100))
     assert np.abs(convert(wave)[middle]).max() == 0
-    assert np.abs(convert(wave, keep_silence=True)[middle]).max() > 0
+    assert np.abs(convert(wave, silence="convert")[middle]).max() > 0
+
+
+def test_the_sources_ambience_stays_where_it_was() -> None:
+    wave = 0.5 * np.concatenate((glide(1.0, 44_100), np.zeros(88_200, dtype=np.float32), glide(1.0, 44_100)))
+    ambience = 1e-4 * np.random.default_rng(0).standard_normal(len(wave)).astype(np.float32)
+    muted, kept = (convert(wave + ambience, 44_100, silence=silence) for silence in ("mute", "keep"))
+    was_muted = muted == 0
+    was_muted[-2000:] = False  # the limiter's fade
+    assert 1.2 * 44_100 < was_muted.sum() < 2 * 44_100
+    np.testing.assert_allclose(kept[was_muted], ambience[was_muted], atol=1e-7)
+    borders = np.abs(muted) > 0
+    assert np.abs((kept - muted)[borders]).max() < 5e-4  # the ambience at most
+
+
+def test_a_sound_that_is_all_ambience_is_kept_whole() -> None:
+    wave = 1e-4 * np.random.default_rng(0).standard_normal(30_000).astype(np.float32)
+    np.testing.assert_allclose(convert(wave, 44_100, silence="keep"), wave, atol=1e-7)
 
 
 def test_all_silence_becomes_silence() -> None:
@@ -81,7 +98,7 @@ def test_all_silence_becomes_silence() -> None:
 
 def test_louder_source_gives_louder_result() -> None:
     wave = glide(0.6, 16_000)
-    soft, loud = convert(0.2 * wave, keep_silence=True), convert(wave, keep_silence=True)
+    soft, loud = convert(0.2 * wave, silence="convert"), convert(wave, silence="convert")
     assert 6 < decibels(loud, soft) < 22  # random networks follow loudness loosely; the level itself is passed on
 
 
@@ -118,7 +135,7 @@ def test_bad_arrays_are_refused_in_one_sentence(wave: NDArray[np.float32], said:
 def test_gate_fades_inside_the_voiced_piece() -> None:
     pieces = [Piece(True, 0, 1600), Piece(False, 1600, 4800), Piece(True, 4800, 6400)]
     gate = SilenceGate(pieces, 16_000, ConvertSettings(crossfade_s=0.05))
-    gains = np.concatenate([gate.apply(np.ones(1000, dtype=np.float32)) for _ in range(7)])
+    gains = np.concatenate([gate.gains(start, 1000) for start in range(0, 7000, 1000)])
     assert gains[:1600].max() == 0 and gains[4800:].max() == 0
     assert gains[1600] == 0 and gains[2400:4000].min() == 1
     assert np.abs(np.diff(gains)).max() <= 1 / 799

@@ -171,13 +171,6 @@ class TestDenoiser:
         expected = torch.stack((torch.tensor([0.0, 0, 1, 1]), torch.cat((phase.sin(), phase.cos()))))
         torch.testing.assert_close(embedding, expected)
 
-    def test_condition_is_projected_once_for_all_steps(self) -> None:
-        model, projections = make_model(), []
-        layer = model.decoder.denoise_fn.residual_layers[1]
-        layer.get_submodule("conditioner_projection").register_forward_hook(lambda *_: projections.append(1))
-        sample(model, "ddpm")
-        assert projections == [1]
-
     def test_a_new_model_tells_no_noise(self) -> None:
         network = Unit2Mel(SHAPE, N_MELS).decoder.denoise_fn
         noise = network(random_mel().transpose(1, 2), torch.tensor([3]), torch.ones(2, SHAPE.n_hidden, 9))

@@ -47,7 +47,9 @@ def test_a_fast_conversion_is_near_the_exact_one(
     config = CONFIG | {"model": CONFIG["model"] | changes}
     tree.config.write_text(json.dumps(config), encoding="utf-8")
     save_generator(tree.model, config)
-    voice = load_sovits_voice(model=tree.model, vocoder=tree.vocoder, weights_dir=tree.pretrain)
+    voice = load_sovits_voice(
+        model=tree.model, vocoder=tree.vocoder, diffusion_model=tree.diffusion, weights_dir=tree.pretrain
+    )
     time_s = np.arange(16_000) / 16_000
     wave = (0.2 * np.sin(2 * np.pi * 200 * time_s)).astype(np.float32)
 
@@ -55,7 +57,7 @@ def test_a_fast_conversion_is_near_the_exact_one(
         chosen = {"speaker": "alice", "weights_dir": str(tree.pretrain), **options}
         return voice.convert(wave, 16_000, ConvertSettings.from_mapping(chosen))
 
-    for options in ({}, {"enhance": True}):
+    for options in ({}, {"enhance": True}, {"shallow_diffusion": True, "diffusion_steps": 20}):
         exact, fast = (without_offset(convert(precision=each, **options)) for each in ("exact", "fast"))
         noise = float(np.mean((exact - fast) ** 2))
         assert noise > 0 and 10 * math.log10(float(np.mean(exact**2)) / noise) > 25

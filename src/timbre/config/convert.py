@@ -36,7 +36,11 @@ class ConvertSettings(Settings):
         family="sovits",
     )
     slice_threshold_db: float = option(-60.0, "a stretch below this level (dB full scale) is silence", low=-120, high=0)
-    keep_silence: bool = option(False, "convert silent stretches too, instead of writing digital silence there")
+    silence: str = option(
+        "mute",
+        "silent stretches: mute writes digital silence, keep the source's own ambience, convert renders them too",
+        choices=("mute", "keep", "convert"),
+    )
     max_chunk_s: float | None = option(
         None, "longest stretch rendered at once, by default 30; bounds the memory, not the sound", low=1, high=600
     )
@@ -118,8 +122,8 @@ class ConvertSettings(Settings):
                 "retrieval_ratio and speaker_mix were both given, but what is retrieved is of one speaker; "
                 "leave one of them out"
             )
-        if self.compatible and self.keep_silence:
-            raise SettingsError("compatible always mutes silence; leave keep_silence out")
+        if self.compatible and self.silence != "mute":
+            raise SettingsError(f"compatible mutes silence, but silence is {self.silence!r}; leave one of them out")
         longest_s = self.longest_chunk_s
         if self.overlap_s * 2 > longest_s:
             raise SettingsError(

@@ -16,7 +16,7 @@ from timbre.audio.source import SoundSource, mono_blocks
 from timbre.config.assembly import AssemblySettings
 from timbre.config.convert import ConvertSettings
 from timbre.config.slicing import SliceSettings
-from timbre.convert.scan import Scan, open_tracker
+from timbre.convert.scan import Scan
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as SCAN_RATE_HZ
 from timbre.dsp.sinc_resample import sinc_resample
 from timbre.features.speaker_mix import CountedMix, SpeakerTimeline, TimedMix
@@ -34,7 +34,7 @@ class _Rendering:
         self._voice, self._ratio = voice, 2 ** (shift_semitones / 12)
         self._extractor = voice.extractor(settings)
         self._renderer = voice.renderer(settings, self._extractor, mix)
-        self._tracker = open_tracker(settings, voice.encoder_folders)
+        self._tracker = voice.tracker(settings)
 
     def render(self, wave: Wave, first_frame: int, join_frame: int | None) -> Wave:
         """Render `wave` [N] at the voice's rate: [N // hop * hop]."""
@@ -73,7 +73,7 @@ def render_clips(
 
 def _pieces_at(scanned: Scan, rate: int, total: int, settings: ConvertSettings) -> list[Piece]:
     """Return the pieces of the scan in samples at `rate`."""
-    if settings.keep_silence:
+    if settings.silence == "convert":
         return [Piece(False, 0, total)]
     borders = [min(total, round(piece.end * rate / SCAN_RATE_HZ)) for piece in scanned.pieces[:-1]] + [total]
     return [

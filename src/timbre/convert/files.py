@@ -139,7 +139,7 @@ def _notes(scanned: Scan, is_cut_off: bool, limited_db: float, settings: Convert
     if scanned.f0_hz is not None and not (scanned.f0_hz > 0).any():
         yield "no voiced sound was found; the result is noise and silence only"
     silent = sum(piece.end - piece.start for piece in scanned.pieces if piece.silent)
-    if silent and not settings.keep_silence:
+    if silent and settings.silence == "mute":
         yield f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence"
     if limited_db >= LEAST_TOLD_DB:
         yield f"peaks were turned down by up to {limited_db:.1f} dB to stay below full scale; a softer source avoids it"

@@ -1,4 +1,4 @@
-"""The second pass: the sound is rendered in chunks, muted where it was silent, and levelled."""
+"""The second pass: the sound is rendered in chunks, levelled, and muted or left alone where it was silent."""
 
 from __future__ import annotations
 
@@ -53,17 +53,27 @@ def render_chunks(
     else:
         heard_rate, pairs = rate, render_clips(voice, source, scanned, shift_semitones, settings, total)
     gate = SilenceGate(scanned.pieces, rate, settings)
+    ambience = _Ambience(mono_blocks(source, scanned.weights, rate)) if settings.silence == "keep" else None
     envelope = EnvelopeFollower(heard_rate, rate, 1 - settings.loudness_envelope)
     limiter = StreamLimiter(rate)
-    n_heard = n_levelled = 0
+    n_heard = n_gated = n_levelled = 0
+
+    def finish(levelled: Wave) -> Wave:
+        if ambience is not None:
+            levelled = levelled + (1 - gate.gains(n_levelled, len(levelled))) * ambience.read(len(levelled))
+        limited: Wave = limiter.push(levelled[None])[0]
+        return limited
+
     for wave, sound in pairs:
-        n_heard += len(wave)
-        levelled = envelope.push(wave, gate.apply(sound))[: total - n_levelled]
+        gated = sound * gate.gains(n_gated, len(sound))
+        n_heard, n_gated = n_heard + len(wave), n_gated + len(sound)
+        levelled = envelope.push(wave, gated)[: total - n_levelled]
+        finished = finish(levelled)
         n_levelled += len(levelled)
-        yield Chunk(limiter.push(levelled[None])[0], n_heard / heard_rate, limiter.reduction_db)
+        yield Chunk(finished, n_heard / heard_rate, limiter.reduction_db)
     rest = envelope.flush()[: total - n_levelled]
     rest = np.pad(rest, (0, total - n_levelled - len(rest)))
-    end = np.concatenate((limiter.push(rest[None]), limiter.flush()), axis=1)[0]
+    end = np.concatenate((finish(rest), limiter.flush()[0]))
     yield Chunk(end, source.n_samples / source.sample_rate_hz, limiter.reduction_db)
 
 
@@ -107,12 +117,12 @@ def _cut(blocks: Iterator[Wave], size: int) -> Iterator[tuple[Wave, bool]]:
 
 
 class SilenceGate:
-    """Mutes the stretches that were silent in the source, with short fades inside the voiced ones."""
+    """Tells where the source was silent, with short fades inside the voiced stretches."""
 
     def __init__(self, pieces: list[Piece], sample_rate_hz: int, settings: ConvertSettings) -> None:
         scale = sample_rate_hz / SAMPLE_RATE_HZ
         self._fade = max(1, round(settings.crossfade_s * sample_rate_hz))
-        voiced = [piece for piece in pieces if settings.keep_silence or not piece.silent]
+        voiced = [piece for piece in pieces if settings.silence == "convert" or not piece.silent]
         end = max((piece.end for piece in pieces), default=0)
         # Times of the corners and gains there; sound at the very ends of the file is not faded.
         self._times: list[float] = []
@@ -128,21 +138,32 @@ class SilenceGate:
                 self._add((stop - fade, 1.0), (stop, 0.0))
             else:
                 self._add((stop, 1.0))
-        self._at = 0
 
-    def apply(self, sound: Wave) -> Wave:
-        """Return the next samples [N], muted where they must be."""
+    def gains(self, start: int, n_samples: int) -> Wave:
+        """Return by how much to multiply `n_samples` samples from `start` on, 0 to 1 [N]."""
         if not self._times:
-            self._at += len(sound)
-            return np.zeros_like(sound)
-        position = np.arange(self._at, self._at + len(sound))
-        self._at += len(sound)
-        return sound * np.interp(position, self._times, self._gains).astype(np.float32)
+            return np.zeros(n_samples, dtype=np.float32)
+        return np.interp(np.arange(start, start + n_samples), self._times, self._gains).astype(np.float32)
 
     def _add(self, *corners: tuple[float, float]) -> None:
         for time, gain in corners:
             self._times.append(time)
             self._gains.append(gain)
+
+
+class _Ambience:
+    """The source itself, read on demand."""
+
+    def __init__(self, blocks: Iterator[Wave]) -> None:
+        self._blocks = blocks
+        self._held: Wave = np.zeros(0, dtype=np.float32)
+
+    def read(self, n_samples: int) -> Wave:
+        """Return the next samples [N], zeros beyond the end."""
+        while len(self._held) < n_samples and (block := next(self._blocks, None)) is not None:
+            self._held = np.concatenate((self._held, block))
+        taken, self._held = self._held[:n_samples], self._held[n_samples:]
+        return np.pad(taken, (0, n_samples - len(taken)))
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:

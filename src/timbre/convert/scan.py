@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from timbre.audio.mixing import even_weights
 from timbre.audio.slicing import Piece, pieces_from_rms, slice_meter
 from timbre.audio.source import SoundSource, mix_weights, mono_blocks
 from timbre.config.convert import ConvertSettings
@@ -18,7 +17,7 @@ from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
-from timbre.weights.search import weights_folders
+from timbre.voice.tracking import open_tracker
 
 WINDOW_S = 30
 CONTEXT_S = 1
@@ -89,27 +88,12 @@ def scan_tracker(voice: Voice, settings: ConvertSettings) -> PitchTracker | None
     return load_tracker("pm") if settings.pitch_shift == "auto" and voice.card.median_f0_hz > 0 else None
 
 
-def open_tracker(settings: ConvertSettings, more_folders: Sequence[Path] = ()) -> PitchTracker:
-    """Load the pitch tracker that `settings` ask for; errors as in `timbre.pitch.trackers.load_tracker`.
-
-    Its weights are looked for in `more_folders` too, after the usual ones.
-    """
-    own_folder = None if settings.weights_dir is None else Path(settings.weights_dir)
-    return load_tracker(
-        settings.pitch,
-        voiced_threshold=settings.voiced_threshold,
-        device=settings.device,
-        weights_file=settings.pitch_weights,
-        search_folders=[*weights_folders(own_folder), *more_folders],
-    )
-
-
 def scan(source: SoundSource, tracker: PitchTracker | None, settings: ConvertSettings) -> Scan:
     """Listen to the whole of `source` once (twice where it has several channels), block by block.
 
     Without a tracker the pitch is left out.
     """
-    weights = mix_weights(source)
+    weights = even_weights(source.n_channels) if settings.compatible else mix_weights(source)
     slicing = SliceSettings(threshold_db=settings.slice_threshold_db, min_length_ms=1000, max_silence_kept_ms=300)
     meter = slice_meter(SAMPLE_RATE_HZ, slicing)
     pitch = None if tracker is None else WindowedPitch(tracker)

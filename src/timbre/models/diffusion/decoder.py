@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from timbre.config.diffusion import DiffusionShape
 from timbre.models.diffusion.denoiser import Denoiser
+from timbre.models.diffusion.frame_denoiser import FrameDenoiser
 from timbre.models.diffusion.schedule import Schedule, schedule_buffers
 
 _LOWEST_LOG_MEL = -12.0
@@ -23,7 +24,7 @@ class MelDecoder(nn.Module):
 
     def __init__(self, shape: DiffusionShape, n_mels: int) -> None:
         super().__init__()
-        self.denoise_fn = Denoiser(n_mels, shape.n_layers, shape.n_chans, shape.n_hidden)
+        self.denoise_fn: Denoiser | FrameDenoiser = Denoiser(n_mels, shape.n_layers, shape.n_chans, shape.n_hidden)
         for name, values in schedule_buffers(shape.timesteps).items():
             self.register_buffer(name, values)
         self.register_buffer("spec_min", torch.full((1, 1, 1), _LOWEST_LOG_MEL))

@@ -6,8 +6,6 @@ Non-causal gated convolutions after DiffWave (Z. Kong and others, ICLR 2021), wi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +33,9 @@ class ResidualLayer(nn.Module):
         self.output_projection = nn.Conv1d(channels, 2 * channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, C, T], embedding [B or 1, C], projected condition [B, 2C, T] -> next x and skip, [B, C, T] each."""
-        y = self.dilated_conv(x + self.diffusion_projection(embedding)[..., None]) + condition
+        """x [B, C, T], embedding [B or 1, C], condition [B, Hh, T] -> next x and skip, [B, C, T] each."""
+        y = self.dilated_conv(x + self.diffusion_projection(embedding)[..., None])
+        y = y + self.conditioner_projection(condition)
         gate, content = y.chunk(2, dim=1)
         residual, skip = self.output_projection(torch.sigmoid(gate) * torch.tanh(content)).chunk(2, dim=1)
         return (x + residual) / math.sqrt(2), skip
@@ -45,8 +44,7 @@ class ResidualLayer(nn.Module):
 class Denoiser(nn.Module):
     """Noisy mel, step and condition -> the noise; names of the parts are those of the checkpoints.
 
-    `forward` is `predict` after `project_condition`; the projection does not depend on the step, so that sampling
-    does it once.
+    It is for training; sampling uses its weights through `FrameDenoiser`.
     """
 
     def __init__(self, n_mels: int, n_layers: int, channels: int, condition_channels: int) -> None:
@@ -61,20 +59,12 @@ class Denoiser(nn.Module):
 
     def forward(self, x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
         """x [B, M, T], step [B or 1], condition [B, Hh, T] -> noise [B, M, T]."""
-        return self.predict(x, step, self.project_condition(condition))
-
-    def project_condition(self, condition: Tensor) -> list[Tensor]:
-        """[B, Hh, T] -> what each layer adds, [B, 2C, T]."""
-        return [cast(ResidualLayer, layer).conditioner_projection(condition) for layer in self.residual_layers]
-
-    def predict(self, x: Tensor, step: Tensor, projected: Sequence[Tensor]) -> Tensor:
-        """x [B, M, T], step [B or 1], condition of each layer [B, 2C, T] -> noise [B, M, T]."""
         x = torch.relu(self.input_projection(x))
         embedding = self.mlp(step_embedding(step, self.channels).to(x.dtype))
         skips = torch.zeros_like(x)
-        for layer, condition in zip(self.residual_layers, projected, strict=True):
+        for layer in self.residual_layers:
             x, skip = layer(x, embedding, condition)
             skips = skips + skip
-        y = torch.relu(self.skip_projection(skips / math.sqrt(len(projected))))
+        y = torch.relu(self.skip_projection(skips / math.sqrt(len(self.residual_layers))))
         noise: Tensor = self.output_projection(y)
         return noise

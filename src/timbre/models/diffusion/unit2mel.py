@@ -11,6 +11,8 @@ from torch.nn import functional
 from timbre.config.diffusion import DiffusionShape
 from timbre.errors import SettingsError
 from timbre.models.diffusion.decoder import MelDecoder
+from timbre.models.diffusion.denoiser import Denoiser
+from timbre.models.diffusion.frame_denoiser import FrameDenoiser
 from timbre.models.diffusion.samplers import OnStep, Sampler
 from timbre.nn.draws import Draws
 
@@ -88,19 +90,24 @@ class Unit2Mel(nn.Module):
         sampler = Sampler(method, speedup, self._depth(k_step if mel is not None else self.shape.timesteps))
         condition = condition.transpose(1, 2)
         n_batch, _, n_frames = condition.shape
-        network, projected = self.decoder.denoise_fn, self.decoder.denoise_fn.project_condition(condition)
+        network = self.decoder.denoise_fn
+        if isinstance(network, Denoiser):
+            network = FrameDenoiser(network, condition.dtype)
 
         def noise() -> Tensor:
             return draws.normal(n_batch, 1, self.n_mels, n_frames)[:, 0].to(condition)
-
-        def predict(x: Tensor, step: float) -> Tensor:
-            return network.predict(x, torch.full((1,), step, device=x.device), projected)
 
         x = noise()
         if mel is not None:
             last_step = torch.full((n_batch,), sampler.n_steps - 1, device=x.device)
             x = self.decoder.diffuse(self.decoder.normalise(mel), last_step, x)
+        predict = network.predictor(condition)
         return self.decoder.denormalise(sampler.run(predict, x, self.decoder.schedule(), noise, on_step))
+
+    def reduce(self, number_type: torch.dtype) -> None:
+        """Tell the noise in a reduced type from now on, for inference only; its sums and all else stay in float32."""
+        if isinstance(self.decoder.denoise_fn, Denoiser):
+            self.decoder.denoise_fn = FrameDenoiser(self.decoder.denoise_fn, number_type)
 
     def training_loss(self, condition: Tensor, mel: Tensor, draws: Draws) -> Tensor:
         """Condition [B, T, Hh], log-mel [B, T, M] -> mean squared error of the predicted noise, a scalar.

@@ -15,6 +15,7 @@ from timbre.models.diffusion import state as diffusion_state
 from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.models.vits import state as vits_state
 from timbre.models.vits.synthesizer import Synthesizer
+from timbre.nn.weight_norm import fold_weight_norm
 from timbre.vocoder.nsf_hifigan import NsfHifigan
 from timbre.voice.sovits.parts import SovitsParts
 
@@ -52,17 +53,16 @@ class BuiltNetworks:
     ) -> None:
         self._parts, self._shape, self._diffusion_shape, self._device = parts, shape, diffusion_shape, device
         self._synthesizer = _Slot(self._build_synthesizer)
-        self._unit2mel: Unit2Mel | None = None
+        self._unit2mel = _Slot(self._build_unit2mel)
         self._vocoder = _Slot(self._build_vocoder)
 
     def synthesizer(self, number_type: torch.dtype | None) -> Synthesizer:
         """Return the main model, ready for inference."""
         return self._synthesizer.get(number_type)
 
-    def unit2mel(self) -> Unit2Mel:
-        """Return the diffusion model, which computes in float32 in either precision."""
-        self._unit2mel = self._unit2mel or self._build_unit2mel()
-        return self._unit2mel
+    def unit2mel(self, number_type: torch.dtype | None) -> Unit2Mel:
+        """Return the diffusion model."""
+        return self._unit2mel.get(number_type)
 
     def vocoder(self, number_type: torch.dtype | None) -> NsfHifigan:
         """Return the vocoder."""
@@ -73,7 +73,7 @@ class BuiltNetworks:
         if self._parts.model is not None:
             self.synthesizer(None)
         if self._parts.diffusion is not None:
-            self.unit2mel()
+            self.unit2mel(None)
         if self._parts.vocoder is not None:
             self.vocoder(None)
 
@@ -82,7 +82,7 @@ class BuiltNetworks:
         with _no_draws():
             model = Synthesizer(self._shape, f0_saturates=self._parts.release == "4.0")
         vits_state.load_state(model, self._parts.model.tensors)
-        vits_state.fold_weight_norm(model)
+        fold_weight_norm(model)
         return model.eval().requires_grad_(False).to(self._device)
 
     def _build_unit2mel(self) -> Unit2Mel:

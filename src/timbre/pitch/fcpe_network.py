@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbre.errors import WeightsError
+from timbre.nn.channels_last import ChannelsLastConv, order_weights
 
 _HEADS = 8
 _GROUPS = 4
@@ -43,15 +44,15 @@ class ConvolutionModule(nn.Module):
     def __init__(self, width: int, kernel: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        self.expand = nn.Conv1d(width, 4 * width, 1)
-        self.depthwise = nn.Conv1d(2 * width, 2 * width, kernel, padding=kernel // 2, groups=2 * width)
-        self.project = nn.Conv1d(2 * width, width, 1)
+        self.expand = ChannelsLastConv(width, 4 * width, 1)
+        self.depthwise = ChannelsLastConv(2 * width, 2 * width, kernel, padding=kernel // 2, groups=2 * width)
+        self.project = ChannelsLastConv(2 * width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, T, width] -> [B, T, width]."""
-        x = functional.glu(self.expand(self.norm(x).transpose(1, 2)), dim=1)
-        x = self.project(functional.silu(self.depthwise(x)))
-        return x.transpose(1, 2)
+        x = functional.glu(self.expand(self.norm(x)), dim=-1)
+        out: Tensor = self.project(functional.silu(self.depthwise(x), inplace=True))
+        return out
 
 
 class LinearAttention(nn.Module):
@@ -109,7 +110,8 @@ class FcpeLayer(nn.Module):
         """[B, T, width] -> [B, T, width]."""
         if self.attention is not None and self.norm is not None:
             x = x + self.attention(self.norm(x))
-        return torch.add(x, self.convolution(x))
+        convolved: Tensor = self.convolution(x)
+        return convolved.add_(x)
 
 
 class FcpeNetwork(nn.Module):
@@ -181,6 +183,7 @@ def build_fcpe(state: Mapping[str, Tensor], *, normalise_queries: bool = False) 
         raise WeightsError(
             "the weights are not those of an FCPE network; use torchfcpe's or a so-vits fcpe.pt"
         ) from error
+    order_weights(network)
     return network.eval().requires_grad_(False)
 
 

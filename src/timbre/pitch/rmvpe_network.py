@@ -1,7 +1,8 @@
 """The RMVPE network (H. Wei and others, Interspeech 2023): a U-Net over the mel spectrogram and a recurrent layer.
 
 Difference from the paper: the skip filters (`unet.tf.*`) are stored in weights files but were never used, so
-they are left out here. The names of the parameters are those of pipeline spec 2.9.
+they are left out here. The names of the parameters are those of pipeline spec 2.9. Images and kernels have time as
+their last axis, which in weights files is frequency: processors are quickest along a long one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from timbre.errors import WeightsError
+from timbre.nn.batch_norm import fold_batch_norms
 
 
 @dataclass(frozen=True)
@@ -53,15 +55,15 @@ class ResidualBlock(nn.Module):
         self.conv = nn.Sequential(
             nn.Conv2d(c_in, c_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(c_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(c_out, c_out, 3, padding=1, bias=False),
             nn.BatchNorm2d(c_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.shortcut = nn.Conv2d(c_in, c_out, 1) if c_in != c_out else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, c_in, T, F] -> [B, c_out, T, F]."""
+        """[B, c_in, F, T] -> [B, c_out, F, T]."""
         return torch.add(self.conv(x), self.shortcut(x))
 
 
@@ -73,7 +75,7 @@ class BlockChain(nn.Module):
         self.conv = nn.ModuleList(ResidualBlock(c_in if j == 0 else c_out, c_out) for j in range(n_blocks))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, c_in, T, F] -> [B, c_out, T, F]."""
+        """[B, c_in, F, T] -> [B, c_out, F, T]."""
         for block in self.conv:
             x = block(x)
         return x
@@ -87,12 +89,12 @@ class UpLevel(nn.Module):
         self.conv1 = nn.Sequential(
             nn.ConvTranspose2d(c_in, c_out, 3, stride=2, padding=1, output_padding=1, bias=False),
             nn.BatchNorm2d(c_out),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
         )
         self.conv2 = nn.ModuleList(ResidualBlock(2 * c_out if j == 0 else c_out, c_out) for j in range(n_blocks))
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """[B, c_in, T / 2, F / 2] and [B, c_out, T, F] -> [B, c_out, T, F]."""
+        """[B, c_in, F / 2, T / 2] and [B, c_out, F, T] -> [B, c_out, F, T]."""
         x = torch.cat((self.conv1(x), skip), dim=1)
         for block in self.conv2:
             x = block(x)
@@ -126,7 +128,7 @@ class UNet(nn.Module):
         self.decoder = _Layers(up)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, 1, T, F] -> [B, width, T, F]."""
+        """[B, 1, F, T] -> [B, width, F, T]."""
         x = self.encoder.bn(x)
         skips = []
         for level in self.encoder.layers:
@@ -169,14 +171,14 @@ class RmvpeNetwork(nn.Module):
         with all the context it sees, so that the result does not depend on them; the recurrence runs whole.
         """
         n_frames, multiple = log_mel.shape[-1], self.sizes.frames_multiple
-        x = functional.pad(log_mel, (0, -n_frames % multiple)).transpose(1, 2)[:, None]  # [B, 1, T, F]
+        x = functional.pad(log_mel, (0, -n_frames % multiple))[:, None]  # [B, 1, F, T]
         reach, parts = self.sizes.reach_frames, []
-        for start in range(0, x.shape[2], block_frames):
-            stop = min(start + block_frames, x.shape[2])
+        for start in range(0, x.shape[-1], block_frames):
+            stop = min(start + block_frames, x.shape[-1])
             first = max(0, start - reach)
-            part = self.cnn(self.unet(x[:, :, first : stop + reach]))
-            parts.append(part[:, :, start - first : stop - first])
-        joined = torch.cat(parts, dim=2).transpose(1, 2).flatten(2)  # [B, 3, T, F] -> [B, T, 3 * F]
+            part = self.cnn(self.unet(x[..., first : stop + reach]))
+            parts.append(part[..., start - first : stop - first])
+        joined = torch.cat(parts, dim=-1).permute(0, 3, 1, 2).flatten(2)  # [B, 3, F, T] -> [B, T, 3 * F]
         return torch.sigmoid(self.fc(joined))[:, :n_frames]
 
 
@@ -186,12 +188,20 @@ def build_rmvpe(state: Mapping[str, Tensor]) -> RmvpeNetwork:
     Raises WeightsError when these are not RMVPE weights.
     """
     try:
-        network = RmvpeNetwork(_sizes_of(state))
+        with torch.device("meta"):
+            network = RmvpeNetwork(_sizes_of(state))
         used = {key: value.float() for key, value in state.items() if not key.startswith("unet.tf.")}
-        network.load_state_dict(used)
+        network.load_state_dict({key: _turned(value) for key, value in used.items()}, assign=True)
     except (KeyError, ValueError, AttributeError, RuntimeError) as error:
         raise WeightsError("the weights are not those of an RMVPE network; use the published rmvpe.pt") from error
-    return network.eval().requires_grad_(False)
+    network.eval().requires_grad_(False)
+    fold_batch_norms(network)
+    return network
+
+
+def _turned(value: Tensor) -> Tensor:
+    """Exchange the time and frequency of a kernel, and lay its channels together, where processors want them."""
+    return value.transpose(2, 3).contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
 
 
 def _sizes_of(state: Mapping[str, Tensor]) -> RmvpeSizes:

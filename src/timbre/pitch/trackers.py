@@ -48,7 +48,7 @@ PITCH_TRACKERS: dict[str, PitchTrackerSpec] = {
         uses_threshold=True,
     ),
     "rmvpe": PitchTrackerSpec(
-        help="a large network for voices over accompaniment; needs the file rmvpe.pt, slow without a GPU",
+        help="a large network for voices over accompaniment; needs the file rmvpe.pt",
         factory="timbre.pitch.rmvpe:load",
         range_hz=(31.7, 2005.5),
         licence="that of the weights file you give",
@@ -56,7 +56,7 @@ PITCH_TRACKERS: dict[str, PitchTrackerSpec] = {
         uses_threshold=True,
     ),
     "crepe": PitchTrackerSpec(
-        help="the full CREPE network: robust, in steps of 20 cents, very slow without a GPU",
+        help="the full CREPE network: robust, in steps of 20 cents, slow without a GPU",
         factory="timbre.pitch.crepe:load",
         range_hz=(50.0, 1100.0),
         licence="MIT (torchcrepe)",
@@ -64,7 +64,7 @@ PITCH_TRACKERS: dict[str, PitchTrackerSpec] = {
         uses_threshold=True,
     ),
     "crepe-tiny": PitchTrackerSpec(
-        help="the tiny CREPE network: as crepe, a sixth of its cost",
+        help="the tiny CREPE network: as crepe, less than a tenth of its cost",
         factory="timbre.pitch.crepe:load",
         range_hz=(50.0, 1100.0),
         licence="MIT (torchcrepe)",
@@ -91,11 +91,11 @@ AUTO = "auto"
 _AUTO_RANK = ("pm",)
 """What `auto` may choose, best first: only what costs less than 0.02 s of CPU per second of sound.
 
-Measured on one core that other work shared, each 10 ms of 44.1 kHz sound: pm 0.005, dio 0.02, harvest 0.2,
-fcpe 0.2, crepe-tiny 0.5, crepe 3, rmvpe 3 s per second. On a synthetic glissando pm is within 0.1 cents, with
-noise at -19 dB within 0.6; on clean singing its median distance to fcpe is 1.5 to 4.5 cents, with more than 50
-cents between them in 0 to 5 % of the frames. dio is no faster, coarser (6 cents on the glissando) and leaves
-more gaps, so pm, always installed, is alone.
+Measured on one core that other work shared, each 10 ms of 44.1 kHz sound: pm 0.005, fcpe 0.015, dio 0.02,
+crepe-tiny 0.03, rmvpe 0.05, harvest 0.2, crepe 0.5 s per second. On a synthetic glissando pm is within 0.1 cents,
+with noise at -19 dB within 0.6; on clean singing its median distance to fcpe is 1.5 to 4.5 cents, with more than 50
+cents between them in 0 to 5 % of the frames. fcpe costs three times as much and needs another package, dio is coarser
+(6 cents on the glissando) and leaves more gaps, so pm, always installed, is alone.
 """
 
 

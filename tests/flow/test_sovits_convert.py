@@ -382,6 +382,19 @@ def test_no_more_is_read_ahead_than_one_clip_needs(voice: LoadedVoice) -> None:
     assert ahead < 3 * RATE
 
 
+def test_two_threads_share_the_work_and_change_nothing(voice: LoadedVoice) -> None:
+    wave, used = glide(3.5, RATE), torch.get_num_threads()
+    results = []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            results.append(convert(voice, wave, max_chunk_s=1.0, shallow_diffusion=True, second_encoding=True))
+            assert torch.get_num_threads() == n_threads
+    finally:
+        torch.set_num_threads(used)
+    assert distance_db(*results) < -60
+
+
 # What comes in, and what must not be touched.
 
 

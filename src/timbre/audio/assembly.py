@@ -6,9 +6,10 @@ For networks that need a whole stretch at once. Only one clip is in memory, and 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
@@ -31,11 +32,21 @@ class Clip:
     fade_samples: int  # at its start, over which it takes over from the clip before; 0: it begins on its own
 
 
-class ClipRenderer(Protocol):
-    """Turns what is heard of one clip into sound of the same rate and length."""
+D = TypeVar("D")
 
-    def __call__(self, heard: Samples, clip: Clip) -> Samples:
-        """Render `heard` [N], the samples from clip.heard_start on; returns [M], M reaching clip.end at least."""
+
+class ClipRenderer(Protocol[D]):
+    """Turns what is heard of one clip into sound of the same rate and length, in two steps.
+
+    The first may be taken for a clip while the second is under way for the clip before.
+    """
+
+    def describe(self, heard: Samples, clip: Clip) -> D:
+        """Listen to `heard` [N], the samples from clip.heard_start on."""
+        ...
+
+    def render(self, described: D, clip: Clip) -> Samples:
+        """Render what was heard, clip after clip in order; returns [M], M reaching clip.end at least."""
         ...
 
 
@@ -45,7 +56,8 @@ def plan_clips(
     """Plan the clips that cover all voiced pieces, each at most about `longest_samples` long.
 
     Voiced pieces that touch are joined as long as they fit; a longer one is cut evenly. Where two clips meet, they
-    overlap by `overlap_samples`, or less where a clip is short. Each hears `context_samples` more on both sides.
+    overlap by `overlap_samples`, or less where a clip is short. Each hears `context_samples` more on both sides, and
+    three times as much in all at least, so that networks need not be made ready for every short length.
     """
     clips: list[Clip] = []
     for run in _runs(pieces):
@@ -54,24 +66,33 @@ def plan_clips(
         halves = [0, *(min(overlap_samples, *both) // 2 for both in pairwise(lengths)), 0]  # of the overlap at each cut
         for (first, last), (before, after) in zip(pairwise(cuts), pairwise(halves), strict=True):
             start, end = first - before, last + after
-            heard_start = (start - context_samples) // hop_samples * hop_samples
-            heard_end = -(-(end + context_samples) // hop_samples) * hop_samples
+            around = max(context_samples, (3 * context_samples - (end - start)) // 2)
+            heard_start = (start - around) // hop_samples * hop_samples
+            heard_end = -(-(end + around) // hop_samples) * hop_samples
             clips.append(Clip(start, end, heard_start, heard_end, 2 * before))
     return clips
 
 
 def assemble(
-    blocks: Iterable[Samples], n_samples: int, clips: Sequence[Clip], render: ClipRenderer
+    blocks: Iterable[Samples],
+    n_samples: int,
+    clips: Sequence[Clip],
+    renderer: ClipRenderer[D],
+    helper: Executor | None = None,
 ) -> Iterator[tuple[Samples, Samples]]:
     """Yield (source, result) of successive stretches of one length, `n_samples` in all; silence between clips.
 
-    `blocks` are the mono sound [N] in order. Raises AudioError when the renderer returns too little.
+    `blocks` are the mono sound [N] in order. With a `helper` the next clip is described there while one is rendered.
+    Raises AudioError when the renderer returns too little.
     """
     window = _Window(blocks)
+    described = _Described(window, renderer, helper)
     done, tail = 0, np.zeros(0, dtype=np.float32)
     for clip, following in pairwise([*clips, Clip(n_samples, n_samples, n_samples, n_samples, 0)]):
         yield from _silence(window, done, clip.start, clip.heard_start)
-        sound = _cut(render(window.read(clip.heard_start, clip.heard_end), clip), clip)
+        heard = described.take(clip)
+        described.begin(following)
+        sound = _cut(renderer.render(heard, clip), clip)
         if clip.fade_samples:
             blended = crossfade(tail, sound[: clip.fade_samples])
             sound = np.concatenate((blended, sound[clip.fade_samples :]))
@@ -81,6 +102,28 @@ def assemble(
         tail = sound[n_ready:]
         window.forget(min(done, following.heard_start))
     yield from _silence(window, done, n_samples, n_samples)
+
+
+class _Described(Generic[D]):
+    """Descriptions of clips in order, where possible made while the clip before is rendered."""
+
+    def __init__(self, window: _Window, renderer: ClipRenderer[D], helper: Executor | None) -> None:
+        self._window, self._renderer, self._helper = window, renderer, helper
+        self._begun: Future[D] | None = None
+
+    def begin(self, clip: Clip) -> None:
+        """Begin with the next clip, unless it is empty or so far away that all up to there had to be held."""
+        is_near = clip.heard_start - self._window.end <= _GAP_SAMPLES
+        if self._helper is not None and clip.start < clip.end and is_near:
+            heard = self._window.read(clip.heard_start, clip.heard_end)
+            self._begun = self._helper.submit(self._renderer.describe, heard, clip)
+
+    def take(self, clip: Clip) -> D:
+        """Return the description of the next clip, begun or not."""
+        if self._begun is None:
+            return self._renderer.describe(self._window.read(clip.heard_start, clip.heard_end), clip)
+        begun, self._begun = self._begun, None
+        return begun.result()
 
 
 def _cut(rendered: Samples, clip: Clip) -> Samples:
@@ -108,6 +151,11 @@ class _Window:
         self._blocks = iter(blocks)
         self._held: Samples = np.zeros(0, dtype=np.float32)
         self._first = 0
+
+    @property
+    def end(self) -> int:
+        """The first sample that is not held yet."""
+        return self._first + len(self._held)
 
     def read(self, start: int, end: int) -> Samples:
         """Return the samples from `start` to `end`; nothing before what was forgotten may be asked for."""

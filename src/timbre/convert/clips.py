@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -19,6 +21,7 @@ from timbre.config.slicing import SliceSettings
 from timbre.convert.scan import Scan
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as SCAN_RATE_HZ
 from timbre.dsp.sinc_resample import sinc_resample
+from timbre.features.frames import Frames
 from timbre.features.speaker_mix import CountedMix, SpeakerTimeline, TimedMix
 from timbre.voice.sovits.voice import SovitsVoice
 
@@ -26,7 +29,7 @@ Wave = NDArray[np.float32]
 
 
 class _Rendering:
-    """One sound on its way through a voice: tracks the pitch of a stretch, describes it and renders it."""
+    """One sound on its way through a voice, stretch by stretch: its pitch is tracked, it is described and rendered."""
 
     def __init__(
         self, voice: SovitsVoice, shift_semitones: float, settings: ConvertSettings, mix: SpeakerTimeline | None
@@ -36,11 +39,28 @@ class _Rendering:
         self._renderer = voice.renderer(settings, self._extractor, mix)
         self._tracker = voice.tracker(settings)
 
-    def render(self, wave: Wave, first_frame: int, join_frame: int | None) -> Wave:
-        """Render `wave` [N] at the voice's rate: [N // hop * hop]."""
+    def frames(self, wave: Wave) -> Frames:
+        """Describe `wave` [N] at the voice's rate."""
         track = self._tracker.track(wave, self._voice.sample_rate_hz, self._voice.hop_samples)
-        frames = self._extractor.frames(torch.from_numpy(wave).to(self._voice.device), track, self._ratio)
+        return self._extractor.frames(torch.from_numpy(wave).to(self._voice.device), track, self._ratio)
+
+    def sound(self, frames: Frames, first_frame: int, join_frame: int | None) -> Wave:
+        """Render frames [T]: [T * hop]."""
         return self._renderer.render(frames, first_frame, join_frame).cpu().numpy()
+
+
+class _ClipRendering(_Rendering):
+    """The same for clips."""
+
+    def describe(self, heard: Wave, clip: Clip) -> Frames:
+        """Describe what is heard of a clip."""
+        return self.frames(heard)
+
+    def render(self, described: Frames, clip: Clip) -> Wave:
+        """Render it, so that it takes over in the middle of the fade from the clip before."""
+        hop = self._voice.hop_samples
+        join_frame = (clip.start + clip.fade_samples // 2) // hop if clip.fade_samples else None
+        return self.sound(described, clip.heard_start // hop, join_frame)
 
 
 def render_clips(
@@ -55,12 +75,6 @@ def render_clips(
     rate, hop = voice.sample_rate_hz, voice.hop_samples
     tracks = voice.mixed_speakers(settings)
     mix = None if tracks is None else TimedMix(tracks, hop / total)
-    rendering = _Rendering(voice, shift_semitones, settings, mix)
-
-    def render(heard: Wave, clip: Clip) -> Wave:
-        join_frame = (clip.start + clip.fade_samples // 2) // hop if clip.fade_samples else None
-        return rendering.render(heard, clip.heard_start // hop, join_frame)
-
     clips = plan_clips(
         _pieces_at(scanned, rate, total, settings),
         hop,
@@ -68,7 +82,28 @@ def render_clips(
         overlap_samples=round(settings.overlap_s * settings.overlap_retain * rate),
         context_samples=round(settings.context_s * rate),
     )
-    yield from assemble(mono_blocks(source, scanned.weights, rate), total, clips, render)
+    rendering = _ClipRendering(voice, shift_semitones, settings, mix)
+    with _helper(len(clips), voice.device) as helper:
+        yield from assemble(mono_blocks(source, scanned.weights, rate), total, clips, rendering, helper)
+
+
+@contextmanager
+def _helper(n_clips: int, device: torch.device) -> Iterator[Executor | None]:
+    """Lend a thread that describes one clip while another is rendered, each with half of the processor threads.
+
+    Two kinds of work side by side keep more cores busy than one whose every step is divided. None where there is
+    nothing to divide.
+    """
+    n_threads = torch.get_num_threads()
+    if n_clips < 2 or n_threads < 2 or device.type != "cpu":
+        yield None
+        return
+    with ThreadPoolExecutor(1, "describe", torch.set_num_threads, (n_threads // 2,)) as helper:
+        torch.set_num_threads(n_threads - n_threads // 2)
+        try:
+            yield helper
+        finally:
+            torch.set_num_threads(n_threads)
 
 
 def _pieces_at(scanned: Scan, rate: int, total: int, settings: ConvertSettings) -> list[Piece]:
@@ -102,7 +137,7 @@ def render_compatible(
 
     def convert(samples: Wave, sample_rate_hz: int, first_frame: int) -> Wave:
         wave = sinc_resample(torch.from_numpy(samples), sample_rate_hz, rate).numpy()
-        sound = rendering.render(wave, first_frame, None)
+        sound = rendering.sound(rendering.frames(wave), first_frame, None)
         return match_loudness_envelope(wave, rate, sound, rate, settings.loudness_envelope)
 
     return assemble_compatible(samples, source_rate, convert, rate, hop, slicing, assembly)

@@ -27,7 +27,7 @@ from timbre.nn.harmonic_source import HarmonicSource, SourceForm
 LAST_LEAK = 0.01  # of the last activation only (models spec 14.1.1)
 Cut = tuple[int, int]  # frames at the left and at the right
 _OUTER_KERNEL = 7
-BLOCK_FRAMES = 192  # measured: fewer repeat too much context, more leave the caches
+BLOCK_FRAMES = 96  # measured: fewer repeat too much context, of more the last block wastes too many
 
 
 class NsfGenerator(nn.Module):
@@ -164,19 +164,29 @@ def in_blocks(
     """Render rows (latent [B, C, 1, T], excitation [B, 1, 1, L]) in blocks of frames: wave [B, 1, L].
 
     Each block comes with its surroundings. `render` is told how many frames to cut off after each stage and at the
-    end, so that each stage works on no more than what the rest depends on, `reaches_frames`.
+    end, so that each stage works on no more than what the rest depends on, `reaches_frames`. In a sound longer than a
+    block and its surroundings, all blocks are of one length: at the ends they reach farther inward, and the last one
+    repeats a part of the one before. A processor prepares its convolutions anew, in seconds and hundreds of megabytes,
+    for each length that it has not met.
     """
     n_frames = latent.shape[-1]
     rate = excitation.shape[-1] // n_frames
-    size = _ceil_div(n_frames, _ceil_div(n_frames, block_frames))
     parts = []
-    for start in range(0, n_frames, size):
-        spans = [(max(0, start - n), min(start + size + n, n_frames)) for n in (*reaches_frames, 0)]
+    for start in range(0, n_frames, block_frames):
+        spans = [_span(start, block_frames, n, n_frames) for n in (*reaches_frames, 0)]
         cuts = [(inner[0] - outer[0], outer[1] - inner[1]) for outer, inner in pairwise(spans)]
         first, last = spans[0]
         heard = speaker if speaker is None or speaker.shape[-1] == 1 else speaker[..., first:last]
-        parts.append(render(latent[..., first:last], excitation[..., first * rate : last * rate], heard, cuts))
+        wave = render(latent[..., first:last], excitation[..., first * rate : last * rate], heard, cuts)
+        parts.append(wave[..., (start - spans[-1][0]) * rate :])
     return torch.cat(parts, dim=-1).squeeze(2)
+
+
+def _span(start: int, size: int, reach: int, n_frames: int) -> Cut:
+    """Return the frames of a block with `reach` more on both sides, moved inside the sound of `n_frames`."""
+    length = min(size + 2 * reach, n_frames)
+    first = min(max(0, start - reach), n_frames - length)
+    return first, first + length
 
 
 def cut(x: Tensor, frames: Cut, samples_per_frame: int) -> Tensor:

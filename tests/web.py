@@ -23,6 +23,7 @@ class Page:
     tells_length: bool = True
     tag: str | None = '"first"'
     stalls: bool = False  # stays silent instead of answering
+    pauses: bool = False  # in the middle, until it is released
 
 
 class Web:
@@ -101,7 +102,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if page.tag is not None:
             self.send_header("ETag", page.tag)
         self.end_headers()
-        self.wfile.write(body[: page.cuts.pop(0)] if page.cuts else body)
+        if page.cuts:
+            body = body[: page.cuts.pop(0)]
+        middle = len(body) // 2 if page.pauses else len(body)
+        self.wfile.write(body[:middle])
+        if page.pauses:
+            self.server.web.released.wait(10)  # type: ignore[attr-defined]
+            self.wfile.write(body[middle:])
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing on stderr."""

@@ -375,6 +375,14 @@ def test_parts_that_do_not_fit_each_other(svc: SovitsFolder, kind: str) -> None:
         (["--speaker", "alice", "--model", "G.pth"], "--voice and --model were both given; use one of them"),
         (["--speaker", "alice", "--cluster", "k.pt"], "--cluster belongs to --model; leave it out with --voice"),
         (["--speaker", "alice", "--enhance", "--only-diffusion"], "enhance and diffusion were both asked"),
+        (
+            ["--speaker", "alice", "--shallow-diffusion", "--diffusion-method", "ddim", "--diffusion-steps", "10"],
+            "ddim was asked to take 10 of 10 diffusion steps at once, which leaves all the noise; ask for a lower",
+        ),
+        (
+            ["--speaker", "alice", "--only-diffusion", "--diffusion-method", "ddim", "--diffusion-speedup", "100"],
+            "ddim was asked to take 100 of 100 diffusion steps at once",
+        ),
         (["--speaker", "alice", "--second-encoding"], "second_encoding is a part of shallow_diffusion"),
         (["--speaker", "alice", "--overlap-s", "2", "--max-chunk-s", "3"], "lower overlap_s to half of it or less"),
     ],
@@ -403,6 +411,63 @@ def test_what_a_voice_of_one_file_cannot_do(
     encoder = svc.tree_of_files.encoder
     fixed = ["--model", "G_1.pth", "--speaker", "alice", "--encoder-weights", encoder]
     svc.refuses_to_run("convert", "a.wav", "-o", "new/b.wav", *fixed, *words, says=says)
+
+
+@pytest.mark.parametrize("key", [None, True])
+def test_weights_without_pitch_prediction(svc: SovitsFolder, key: bool | None) -> None:
+    model = CONFIG["model"] | {"use_automatic_f0_prediction": False}
+    save_model(svc / "G_1.pth", CONFIG | {"model": model})
+    told = {} if key is None else {"use_automatic_f0_prediction": key}
+    config = CONFIG | {"model": CONFIG["model"] | told}
+    (svc / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    if key:
+        refuses_both(svc, ["--model", "G_1.pth"], "config.json says use_automatic_f0_prediction true but the weights")
+        return
+    svc.sing_with("--model", "G_1.pth")
+    words = ["convert", "song.wav", "-o", "b.wav", "--speaker", "alice", "--model", "G_1.pth", "--predict-pitch"]
+    svc.refuses_to_run(*words, says="was trained without pitch prediction; leave it out")
+
+
+def test_a_speaker_of_the_diffusion_model_without_a_number(svc: SovitsFolder) -> None:
+    tree = svc.own_tree()
+    edit_yaml(tree, "spk", alice=None)
+    files = ["--model", tree.model, "--diffusion-model", tree.diffusion]
+    refuses_both(svc, files, "'spk' of the diffusion settings says alice is None; it must be a whole number from 0")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["-n", "a", "none", "-s", "alice"], "none.wav does not exist"),
+        (["-n", "a", "-s", "alice", "eve"], "has no speaker 'eve'"),
+        (["-n", "a", "b", "-t", "0", "99", "-s", "alice"], "pitch_shift is 99.0; it must be from -48 to 48"),
+        (["-n", "a", "b", "-s", "alice", "-o", "c.wav"], "several results would become c.wav"),
+        (
+            ["-n", "a", "other/a.wav", "-s", "alice"],
+            "a.wav_0key_alice_sovits_pm.flac; ask for them one after the other",
+        ),
+    ],
+)
+def test_a_mistake_in_the_last_of_several_runs_is_told_before_the_first(
+    svc: SovitsFolder, words: list[str], says: str
+) -> None:
+    for name in ("raw/a.wav", "raw/b.wav", "other/a.wav"):
+        svc.sing(name, 0.1)
+    svc.refuses_to_run("convert", "-m", svc.tree_of_files.model, *words, says=says)
+
+
+def test_a_check_says_nothing_and_does_nothing(svc: SovitsFolder, alice: Path) -> None:
+    words = ["convert", svc.sing("a.wav", 0.1), "-o", "new/b.wav", "--voice", "alice", "--check"]
+    before = svc.tree()
+    outcome = svc.run(*words, "--speaker", "alice")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "") and svc.tree() == before
+    svc.refuses_to_run(*words, "--speaker", "eve", says="has no speaker 'eve'")
+
+
+def test_an_overlap_that_the_old_way_could_not_fade(svc: SovitsFolder, alice: Path) -> None:
+    words = ["--voice", "alice", "--speaker", "alice", "--compatible", "--max-chunk-s", "1", "--overlap-s", "0.4"]
+    source = svc.sing("a.wav", 2.1, rate=96_000)
+    svc.refuses_to_run("convert", source, "-o", "new/b.wav", *words, says="is longer than a clip there; lower the over")
 
 
 def test_diffusion_without_a_vocoder(svc: SovitsFolder, monkeypatch: pytest.MonkeyPatch) -> None:

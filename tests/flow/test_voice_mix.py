@@ -100,3 +100,9 @@ def test_models_of_other_shapes_do_not_mix(work: WorkFolder, models: list[Path])
 def test_one_voice_is_no_mix(work: WorkFolder, models: list[Path]) -> None:
     outcome = work.run("voice", "mix", models[0], "--weights", "1", "-o", work / "mixed.pth")
     assert outcome.code == 2 and "a mix needs two voices or more" in outcome.err
+
+
+def test_the_mix_goes_to_a_new_folder_and_takes_huge_weights(work: WorkFolder, models: list[Path]) -> None:
+    output = work / "new" / "folder" / "mixed.pth"
+    outcome = work.run("voice", "mix", *models, "--weights", "1e308,1e308", "-o", output)
+    assert outcome.code == 0 and output.is_file() and outcome.out.count("0.500") == 2, outcome

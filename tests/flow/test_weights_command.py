@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -144,6 +147,29 @@ def test_fetch_refuses_a_wrong_hash(work: WorkFolder, rmvpe: bytes, web: Web) ->
     assert files() == []
 
 
+FETCH = """
+import dataclasses, sys
+from timbre.weights.catalogue import CATALOGUE, PublishedFile
+from timbre.weights.fetching import fetch_weights
+entry = dataclasses.replace(CATALOGUE["rmvpe"], published=(PublishedFile("rmvpe.pt", (sys.argv[1],)),))
+print("begins", flush=True)
+print(fetch_weights(entry), flush=True)
+"""
+
+
+def test_two_processes_fetch_the_same_file_once(work: WorkFolder, rmvpe: bytes, web: Web) -> None:
+    command = [sys.executable, "-c", FETCH, web.put("/rmvpe.pt", rmvpe, pauses=True)]
+    fetching = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in fetching:
+        assert process.stdout is not None and process.stdout.readline() == "begins\n"
+    time.sleep(0.3)  # both have asked by now, if they do not wait for each other
+    web.released.set()
+    told = [process.communicate(timeout=30)[0] for process in fetching]
+    assert told == [f"{own_weights_folder() / 'rmvpe.pt'}\n"] * 2
+    assert (own_weights_folder() / "rmvpe.pt").read_bytes() == rmvpe
+    assert web.ranges == [None] and files() == ["rmvpe.pt"]
+
+
 def test_fetch_tries_mirrors_in_turn(work: WorkFolder, rmvpe: bytes, web: Web) -> None:
     gone, moved = web.put("/gone", status=404), web.put("/moved", location=web.put("/rmvpe.pt", rmvpe))
     outcome = work.run("weights", "fetch", "rmvpe", "--url", gone, "--mirror", moved)
@@ -186,10 +212,12 @@ def test_fetch_without_an_address_says_what_to_do(work: WorkFolder, rmvpe: bytes
     told = sentence_of(work.run("weights", "fetch", "crepe"))
     assert "no address of full.pth is known" in told and "timbre weights add crepe FILE" in told
     assert "run: pip install" in sentence_of(work.run("weights", "fetch", "base"))
-    assert "must begin with https://" in sentence_of(
-        work.run("weights", "fetch", "rmvpe", "--url", "file:///etc/hosts")
-    )
-    assert files() == []
+    for words in (
+        ["--url", "file:///etc/hosts"],
+        ["--mirror", "no address"],
+        ["--url", "http://a.b/c", "--sha256", "1"],
+    ):
+        work.refuses_to_run("weights", "fetch", "rmvpe", *words, says="; it must be")
 
 
 def test_a_conversion_finds_what_was_added_and_refuses_it_once_changed(work: WorkFolder, rmvpe: bytes) -> None:

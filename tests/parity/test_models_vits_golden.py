@@ -18,8 +18,9 @@ from timbre.dsp.stretch import stretch
 from timbre.dsp.volume import frame_volume
 from timbre.models.vits.lf0 import coarse_f0, hz_to_lf0, normalise_lf0
 from timbre.models.vits.onnx_form import OnnxForm
-from timbre.models.vits.state import fold_weight_norm, legacy_state, load_state
+from timbre.models.vits.state import legacy_state, load_state
 from timbre.models.vits.synthesizer import Synthesizer
+from timbre.nn.weight_norm import fold_weight_norm
 from timbre.weights.restricted import read_checkpoint
 
 RATE_HZ = 44_100

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from timbre.cli.tutorial import OLD_OPTIONS, translate
+from timbre.cli.tutorial import DIFFUSION_FILE, OLD_OPTIONS, translate
 from timbre.errors import SettingsError
 
 
@@ -46,6 +46,24 @@ def test_every_recording_to_every_speaker_and_missing_shifts_are_the_first():
     ]
     assert all(option(run, "--slice-threshold-db") == "-30" and "--shallow-diffusion" in run for run in runs)
     assert all(option(run, "--cluster") == "k.pt" and option(run, "--retrieval-ratio") == "0.5" for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("place", "expected"),
+    [
+        ("-o out", "out/a.wav_0key_x_sovits_pm.flac"),
+        ("--output=out", "out/a.wav_0key_x_sovits_pm.flac"),
+        ("--output b.wav", "b.wav"),
+    ],
+)
+def test_another_place_for_the_results(place, expected):
+    (run,) = words(f"-m G.pth {place} -n a -s x")
+    assert option(run, "--output") == str(Path(expected)) and "-o" not in run
+    assert ("--format" in run) == expected.endswith(".flac")
+
+
+def test_what_is_asked_twice_is_done_once():
+    assert words("-n a a.wav -s x x") == words("-n a -s x")
 
 
 def test_negative_numbers_are_values():
@@ -95,6 +113,19 @@ def test_no_file_of_the_tree_is_asked_for_where_none_is_needed(line):
     assert "--cluster" not in run and "--index" not in run
 
 
+def test_no_cluster_file_may_be_written_as_an_empty_one():
+    assert "--cluster" not in translate(["-n", "a", "-cm", ""])[0]
+
+
+@pytest.mark.parametrize(
+    ("line", "is_taken"), [("-shd", True), ("-od", True), ("-shd -dm m.pt", False), ("-ks 9", False)]
+)
+def test_diffusion_without_its_model_takes_that_of_the_tree(line, is_taken):
+    for there in (True, False):
+        (run,) = translate(f"-m G.pth -n a {line}".split(), find=lambda path, there=there: there)
+        assert (str(DIFFUSION_FILE) in run) == (is_taken and there)
+
+
 def test_a_speaker_mix_replaces_speakers_and_retrieval():
     (run,) = words("-m G.pth -n a.wav -s x y -usm -cr 0.5 -cm k.pt")
     assert option(run, "--speaker-mix") == "spkmix.json" and option(run, "--cluster") == "k.pt"
@@ -127,6 +158,9 @@ def test_a_speaker_mix_does_not_swallow_what_follows():
         ("-m", "-m stands without a value"),
         ("-n a.wav -t -s x", "-t stands without a value"),
         ("a.wav -s x y", "without -n"),
+        ("-n a.wav -s x -o", "-o stands without a value"),
+        ("-n a b -s x -o c.wav", "several results would become c.wav"),
+        ("-n x/a.wav y/a.wav -s x", "several results would become"),
     ],
 )
 def test_refusals(line, says):

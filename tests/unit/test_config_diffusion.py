@@ -108,6 +108,7 @@ class TestShape:
             ("infer.speedup", 2.5, "speedup is 2.5"),
             ("spk", {"ada": "0"}, "'spk' .* says ada is '0'"),
             ("spk", {"ada": -1}, "'spk' .* says ada is -1"),
+            ("spk", {"ada": 0, "bea": None}, "'spk' .* says bea is None; it must be a whole number from 0"),
             ("spk", ["ada"], "'spk' .* holds .*, not an object"),
         ],
     )

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from tests.toy_vits import toy_synthesizer
 from timbre.errors import WeightsError
-from timbre.models.vits.state import fold_weight_norm, legacy_state, load_state
+from timbre.models.vits.state import complete_config, legacy_state, load_state
 from timbre.models.vits.synthesizer import Synthesizer
+from timbre.nn.weight_norm import fold_weight_norm
 
 SHARED = {"flow_share_parameter": True, "use_depthwise_conv": True}
 
@@ -163,3 +164,16 @@ def test_folded_model_takes_no_weights() -> None:
     fold_weight_norm(model)
     with pytest.raises(WeightsError):
         load_state(model, state)
+
+
+def test_a_config_leaves_pitch_prediction_to_the_weights() -> None:
+    weights = legacy_state(toy_synthesizer(use_automatic_f0_prediction=False))
+    config = {"model": {"n_layers": 2}, "spk": {"a": 0}}
+    completed = complete_config(config, weights)
+    assert completed == {"model": {"n_layers": 2, "use_automatic_f0_prediction": False}, "spk": {"a": 0}}
+    assert config["model"] == {"n_layers": 2}
+    assert complete_config(config, legacy_state(toy_synthesizer())) == config
+    for said in (True, False):
+        told = {"model": {"use_automatic_f0_prediction": said}}
+        assert complete_config(told, weights) == told
+    assert complete_config({"model": 3}, weights) == {"model": 3}

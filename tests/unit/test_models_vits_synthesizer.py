@@ -13,9 +13,9 @@ from tests.toy_vits import HOP_SAMPLES, WIDTH, toy_inputs, toy_synthesizer
 from timbre.errors import SettingsError
 from timbre.models.vits.lf0 import coarse_f0, hz_to_lf0, lf0_to_hz, normalise_lf0
 from timbre.models.vits.onnx_form import OnnxForm
-from timbre.models.vits.state import fold_weight_norm
 from timbre.models.vits.synthesizer import Synthesizer, TrainingOutput
 from timbre.nn.draws import SeededDraws
+from timbre.nn.weight_norm import fold_weight_norm
 
 SEGMENT_FRAMES = 5
 SPEAKER = torch.tensor([1])

@@ -51,7 +51,7 @@ def test_defaults_are_valid_and_kept() -> None:
         ({"count": 1.5}, "count is 1.5; it must be int"),
         ({"count": True}, "count is True; it must be int"),
         ({"ratio": "half"}, "ratio is 'half'; it must be float"),
-        ({"shift": "up"}, "shift is 'up'; it must be one of: auto"),
+        ({"shift": "up"}, "shift is 'up'; it must be a number or one of: auto"),
         ({"shift": 49}, "shift is 49.0; it must be from -48 to 48"),
         ({"kind": "aiff"}, "kind is 'aiff'; it must be one of: wav, flac"),
         ({"loud": 1}, "loud is 1; it must be bool"),

@@ -19,6 +19,7 @@ from timbre.audio.slicing import Piece, forced_pieces, slice_silence
 from timbre.audio.sound import Samples, check_rate
 from timbre.config.assembly import AssemblySettings
 from timbre.config.slicing import SliceSettings
+from timbre.errors import SettingsError
 
 
 class ChunkConverter(Protocol):
@@ -43,10 +44,12 @@ def assemble_compatible(
 ) -> Samples:
     """Convert a mono sound [N] chunk by chunk; returns [M] at `output_rate_hz`, digital silence where it is silent.
 
-    `hop_samples` is the frame of the converter at the output rate.
+    `hop_samples` is the frame of the converter at the output rate. Raises SettingsError for an overlap that is longer
+    than a clip, counted as it was.
     """
     pieces = _pieces(samples, sample_rate_hz, output_rate_hz, slicing)
     cutting = _Cutting(sample_rate_hz, output_rate_hz, hop_samples, settings)
+    cutting.check(pieces)
     return _CompatibleAssembly(samples, convert, cutting).run(pieces)
 
 
@@ -91,6 +94,26 @@ class _Cutting:
     def n_pad(self) -> int:
         return int(self.rate * self.settings.pad_s)
 
+    @property
+    def n_fade(self) -> int:
+        return int(self.overlap * self.settings.crossfade_retain)
+
+    @property
+    def n_skipped(self) -> int:
+        """Samples at the start of a clip that are left out before the fade."""
+        return (self.overlap - self.n_fade) // 2
+
+    def check(self, pieces: list[Piece]) -> None:
+        """Raise SettingsError where a clip is too short for the fades at its ends."""
+        for piece in pieces:
+            lengths = [self.length(end - start) for start, end in self.clips(piece.end - piece.start)]
+            is_short = min(lengths[1:], default=self.overlap) < self.n_skipped + self.n_fade
+            if not piece.silent and len(lengths) > 1 and (is_short or lengths[0] < self.overlap - self.n_skipped):
+                raise SettingsError(
+                    f"an overlap of {self.overlap} samples at {self.rate} Hz, which so-vits-svc counted alike at "
+                    f"{self.output_rate} Hz, is longer than a clip there; lower the overlap or leave compatible out"
+                )
+
     def length(self, n_samples: int) -> int:
         return int(np.ceil(n_samples / self.rate * self.output_rate))  # floating point, as it was
 
@@ -125,9 +148,7 @@ class _CompatibleAssembly:
         return np.concatenate(output)
 
     def _voiced(self, data: Samples) -> Samples:
-        overlap = self.cutting.overlap
-        n_fade = int(overlap * self.cutting.settings.crossfade_retain)
-        skipped = (overlap - n_fade) // 2
+        overlap, n_fade, skipped = self.cutting.overlap, self.cutting.n_fade, self.cutting.n_skipped
         replaced = overlap - skipped  # n_fade and what the old clip has after it
         voiced = np.zeros(0, dtype=np.float32)
         for start, end in self.cutting.clips(len(data)):

@@ -43,9 +43,13 @@ class MixMeter:
         if self._mean_energy < floor:
             weights: NDArray[np.float32] = np.zeros(n_channels, dtype=np.float32)
             weights[int(np.argmax(self._channel_energy))] = 1.0
-        else:
-            weights = np.full(n_channels, 1.0 / n_channels, dtype=np.float32)
-        return weights
+            return weights
+        return even_weights(n_channels)
+
+
+def even_weights(n_channels: int) -> NDArray[np.float32]:
+    """Return the weights of the plain mean [C], also where the channels cancel each other."""
+    return np.full(n_channels, 1.0 / n_channels, dtype=np.float32)
 
 
 def to_mono(samples: Samples, weights: NDArray[np.float32] | None = None) -> Samples:

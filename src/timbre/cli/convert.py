@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @with_settings(SovitsFiles, keyword="files")
 def convert(
     *,
+    context: typer.Context,
     source: list[Path] = typer.Argument(
         ..., help="recordings to convert, or folders of them: wav, flac, ogg, opus or mp3", show_default=False
     ),
@@ -39,6 +40,7 @@ def convert(
         show_default=False,
     ),
     force: bool = typer.Option(False, "--force", help="overwrite existing files"),
+    check: bool = typer.Option(False, "--check", help="only check that all is there and can be done"),
     json: bool = typer.Option(False, "--json", help="print one JSON object per converted file"),
     files: SovitsFiles,
     settings: ConvertSettings,
@@ -53,7 +55,15 @@ def convert(
 
     check_request(source, output, settings)
     use_threads(settings.threads)
-    target = _target(voice, like, files, settings)
+    asked = (voice, *like, files, settings.weights_dir, settings.device)
+    if asked not in context.obj:
+        context.obj[asked] = _target(voice, like, files, settings)
+    target = context.obj[asked]
+    if check:
+        from timbre.convert.files import plan_conversion
+
+        plan_conversion(source, output, target, settings, force=force)
+        return
     with conversion_bar() as bar:
         for result in convert_files(source, output, target, settings, force=force, on_progress=bar.move):
             bar.say(json_line(result) if json else _sentence(result))

@@ -41,8 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     app = build_app(command)
     code: Any = 0
     try:
+        kept: dict[object, object] = {}  # what one run may leave to the next
         for words in _translated(command, rest):
-            code = app(args=words or ["--help"], prog_name="timbre", standalone_mode=False)
+            code = app(args=words or ["--help"], prog_name="timbre", standalone_mode=False, obj=kept)
             if code:
                 break
     except TimbreError as error:
@@ -115,13 +116,18 @@ def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
 
 
 def _translated(command: str | None, arguments: list[str]) -> list[list[str]]:
-    """Return the arguments of each run; the words of the so-vits-svc tutorial may ask for several."""
+    """Return the arguments of each run; the words of the so-vits-svc tutorial may ask for several.
+
+    Several are only checked at first, so that a mistake in the last one is told before any begins.
+    """
     if command != "convert" or command not in arguments:
         return [arguments]
     from timbre.cli.tutorial import translate
 
     at = arguments.index(command) + 1
-    return [arguments[:at] + words for words in translate(arguments[at:])]
+    command_line, runs = arguments[:at], translate(arguments[at:])
+    checks = [[*command_line, "--check", *words] for words in runs] if len(runs) > 1 else []
+    return checks + [command_line + words for words in runs]
 
 
 def _repeat_lists(arguments: Sequence[str]) -> list[str]:

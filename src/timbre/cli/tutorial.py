@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from timbre.audio.listing import AUDIO_SUFFIXES
 from timbre.errors import SettingsError
 from timbre.voice.card import safe_name
 
 SOURCES_FOLDER, RESULTS_FOLDER = Path("raw"), Path("results")
 CLUSTERS_FILE, INDEX_FILE = Path("logs/44k/kmeans_10000.pt"), Path("logs/44k/feature_and_index.pkl")
+DIFFUSION_FILE = Path("logs/44k/diffusion/model_0.pt")
 MIX_FILE, MIX_SCRIPT = Path("spkmix.json"), Path("spkmix.py")
+_FORMAT = "flac"
+_OUTPUT_NAMES = ("-o", "--output")
 
 
 @dataclass(frozen=True)
@@ -85,11 +89,12 @@ def translate(arguments: Sequence[str], find: Callable[[Path], bool] = Path.exis
     Without `-n` only options are renamed. With it the tutorial's customs hold: sources from raw/, results named and
     placed as there, flac, silence below -40 dB, clusters from logs/44k; each recording is converted to each speaker in
     a run of its own.
-    Raises SettingsError for a word without its value.
+    Raises SettingsError for a word without its value, and for several recordings that would become one file.
     """
     request = _read(arguments)
     if not request.given:
         return [list(arguments)]
+    place = _take_output(request) if request.has("-n") else None
     common = [*request.other, *_renamed(request, find)]
     given_speakers = [] if request.has("-usm") else request.given.get("-s", [])
     if not request.has("-n"):
@@ -100,11 +105,28 @@ def translate(arguments: Sequence[str], find: Callable[[Path], bool] = Path.exis
     names = request.given["-n"]
     shifts = request.given.get("-t") or ["0"]
     shifts = (shifts + [shifts[0]] * len(names))[: len(names)]
-    return [
-        [*common, *_run(request, name, shift, speaker, find)]
-        for name, shift in zip(names, shifts, strict=True)
-        for speaker in given_speakers or [""]
-    ]
+    runs: dict[Path, list[str]] = {}  # by what they write
+    for name, shift in zip(names, shifts, strict=True):
+        for speaker in given_speakers or [""]:
+            output = place or RESULTS_FOLDER
+            if output.suffix.lower() not in AUDIO_SUFFIXES:
+                output /= _result_name(request, name, shift, speaker)
+            words = [*common, *_run(request, _source(name, find), shift, speaker, output)]
+            if runs.setdefault(output, words) != words:
+                raise SettingsError(f"several results would become {output}; ask for them one after the other")
+    return list(runs.values())
+
+
+def _take_output(request: _Request) -> Path | None:
+    """Take the place for the results, where one is given, out of the words that are not the tutorial's."""
+    words = request.other
+    at = next((at for at, word in enumerate(words) if word.partition("=")[0] in _OUTPUT_NAMES), None)
+    if at is None:
+        return None
+    _, equals, value = words.pop(at).partition("=")
+    if not equals and at == len(words):
+        raise SettingsError("-o stands without a value; give the file or the folder to write")
+    return Path(value if equals else words.pop(at))
 
 
 def _read(arguments: Sequence[str]) -> _Request:
@@ -172,29 +194,34 @@ def _renamed(request: _Request, find: Callable[[Path], bool]) -> list[str]:
             renamed += ["--speaker-mix", str(MIX_SCRIPT if find(MIX_SCRIPT) and not find(MIX_FILE) else MIX_FILE)]
         elif short != "-cr" or not request.has("-usm"):  # a mix of speakers has never retrieved
             renamed += [option.new, *values]
-    return renamed + _retrieval_file(request)
+    return [*renamed, *_diffusion_file(request, find), *_retrieval_file(request)]
+
+
+def _diffusion_file(request: _Request, find: Callable[[Path], bool]) -> list[str]:
+    """Return the option for the model of the tutorial's tree, where diffusion is asked for without -dm."""
+    diffuses = request.has("-shd") or request.has("-od")
+    is_given = request.has("-dm") or any(word.partition("=")[0] == "--diffusion-model" for word in request.other)
+    wants_usual = diffuses and request.has("-m") and request.has("-n") and not is_given and find(DIFFUSION_FILE)
+    return ["--diffusion-model", str(DIFFUSION_FILE)] if wants_usual else []
 
 
 def _retrieval_file(request: _Request) -> list[str]:
     """Return the option for the file of -cm, or for that of the tutorial's tree where one is needed."""
     option, usual = ("--index", INDEX_FILE) if request.has("-fr") else ("--cluster", CLUSTERS_FILE)
-    if request.has("-cm"):
+    if request.value("-cm"):  # the tutorial writes an empty one for none
         return [option, request.value("-cm")]
     retrieves = not _is_zero(request.value("-cr", "0")) and not request.has("-usm")
     is_given = any(word.partition("=")[0] in ("--index", "--cluster") for word in request.other)
     return [option, str(usual)] if retrieves and request.has("-m") and request.has("-n") and not is_given else []
 
 
-def _run(request: _Request, name: str, shift: str, speaker: str, find: Callable[[Path], bool]) -> list[str]:
+def _run(request: _Request, source: Path, shift: str, speaker: str, output: Path) -> list[str]:
     """Return the words for one recording and one speaker, with the tutorial's customs."""
-    words = [str(_source(name, find)), *_pairs(shift=[shift], speaker=[speaker] if speaker else [])]
-    sound_format = request.value("-wf", "flac")
-    if not request.has("-wf"):
-        words += ["--format", sound_format]
+    words = [str(source), *_pairs(shift=[shift], speaker=[speaker] if speaker else []), "--output", str(output)]
+    if not request.has("-wf") and output.suffix == f".{_FORMAT}":
+        words += ["--format", _FORMAT]
     if not request.has("-sd"):
         words += ["--slice-threshold-db", "-40"]
-    if not {"-o", "--output"} & set(request.other):
-        words += ["--output", str(RESULTS_FOLDER / _result_name(request, name, shift, speaker, sound_format))]
     return words
 
 
@@ -203,7 +230,7 @@ def _source(name: str, find: Callable[[Path], bool]) -> Path:
     return path if find(path) or path.parent != Path(".") else SOURCES_FOLDER / path
 
 
-def _result_name(request: _Request, name: str, shift: str, speaker: str, sound_format: str) -> str:
+def _result_name(request: _Request, name: str, shift: str, speaker: str) -> str:
     key = "auto" if request.has("-a") else f"{shift}key"
     ratio = request.value("-cr", "0")
     cluster = "" if _is_zero(ratio) else f"_{ratio}"
@@ -211,7 +238,7 @@ def _result_name(request: _Request, name: str, shift: str, speaker: str, sound_f
     tracker = "crepe" if request.has("-fmp") else request.value("-f0p", "pm")
     clean = Path(name if "." in name else f"{name}.wav").name
     singer = "spk_mix" if request.has("-usm") else safe_name(speaker)
-    return f"{clean}_{key}_{singer}{cluster}_{mode}_{tracker}.{sound_format}"
+    return f"{clean}_{key}_{singer}{cluster}_{mode}_{tracker}.{request.value('-wf', _FORMAT)}"
 
 
 def _pairs(*, shift: Sequence[str], speaker: Sequence[str]) -> list[str]:

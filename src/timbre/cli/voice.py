@@ -142,7 +142,8 @@ def mix_command(
     rule: str = typer.Option(
         "normalised",
         "--rule",
-        help="normalised: to a sum of 1; or so-vits-svc's softmax (its convex, nearly even) or linear (as given)",
+        help="normalised: to a sum of 1; or so-vits-svc's softmax (its convex, nearly even) or linear (as given); its "
+        "70 percent is 0.7 here",
     ),
     name: str | None = typer.Option(None, "--name", help="what to call the mixed voice", show_default=False),
     output: Path | None = typer.Option(None, "--output", "-o", help="for files: the mixed G_*.pth", show_default=False),

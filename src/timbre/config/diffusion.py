@@ -57,6 +57,7 @@ class DiffusionShape:
         value is wrong.
         """
         content = {name: _present(config.get(name)) for name in _SECTIONS}
+        content["spk"] = config.get("spk") or {}  # a name without a number is no absent key
         settings = JsonObject(content, "the diffusion settings", _OWN_YAML)
         data, model, vocoder, infer, names = (settings.section(name, defaults) for name, defaults in _SECTIONS.items())
         timesteps, k_step_max = model.whole("timesteps"), model.whole("k_step_max", low=None)

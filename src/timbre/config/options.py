@@ -78,7 +78,8 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         raise SettingsError(f"{field.name} is {value!r}; it must be {wanted}")
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if choices is not None and isinstance(value, str) and value not in choices:
-        raise SettingsError(f"{field.name} is {value!r}; it must be one of: {', '.join(choices)}")
+        wanted = "a number or " if float in accepted or int in accepted else ""
+        raise SettingsError(f"{field.name} is {value!r}; it must be {wanted}one of: {', '.join(choices)}")
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if is_number and (value != value or (low is not None and value < low) or (high is not None and value > high)):
         raise SettingsError(f"{field.name} is {value}; it must be {_range_text(low, high)}")

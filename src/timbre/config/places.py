@@ -11,6 +11,8 @@ from typing import Literal
 
 from timbre.errors import OutputError
 
+MAX_FILE_NAME_BYTES = 255  # on all usual file systems
+
 
 def user_folder(kind: Literal["cache", "data"], name: str) -> Path:
     """Return the user's own folder `name` of timbre for data that must last or a cache; it need not exist.
@@ -50,3 +52,13 @@ def made_folder(folder: Path) -> Iterator[None]:
         for each in missing if not succeeded else []:
             with suppress(OSError):  # not made, or another program has put something there
                 each.rmdir()
+
+
+def check_place(folder: Path) -> None:
+    """Raise OutputError where `folder` is not there and cannot be made, or may not be written to."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise OutputError(f"{folder} is a file; the results need a folder there: choose another output")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{folder} may not be written to by this user; choose another output")

@@ -58,6 +58,18 @@ def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettin
     find_sources(sources, output)
 
 
+def plan_conversion(
+    sources: Sequence[Path], output: Path, voice: Voice, settings: ConvertSettings, *, force: bool = False
+) -> list[Job]:
+    """Return what `convert_files` will do, once all is checked that can be known before it begins."""
+    target = Target(output, voice.card.name, voice.sample_rate_hz, settings.format, force)
+    to_file = becomes_file(sources, target)
+    jobs = plan_jobs(find_sources(sources, output), to_file, target)
+    use_threads(settings.threads)
+    voice.check(settings)
+    return jobs
+
+
 def convert_files(
     sources: Sequence[Path],
     output: Path,
@@ -75,11 +87,7 @@ def convert_files(
     OutputError for a target that exists without `force` or cannot be written, SettingsError where the suffix of
     `output` and the asked format differ. What fails leaves nothing behind; files finished before stay.
     """
-    target = Target(output, voice.card.name, voice.sample_rate_hz, settings.format, force)
-    to_file = becomes_file(sources, target)
-    jobs = plan_jobs(find_sources(sources, output), to_file, target)
-    use_threads(settings.threads)
-    voice.check(settings)
+    jobs = plan_conversion(sources, output, voice, settings, force=force)
     tracker = scan_tracker(voice, settings)
     for number, job in enumerate(jobs):
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from timbre.audio.formats import check_fits, format_of
-from timbre.audio.listing import AUDIO_SUFFIXES, find_sounds
+from timbre.audio.listing import AUDIO_SUFFIXES, list_sounds
 from timbre.audio.source import FileSource
-from timbre.errors import AudioError, OutputError, SettingsError
+from timbre.config.places import MAX_FILE_NAME_BYTES, check_place
+from timbre.errors import OutputError, SettingsError
 
 DEFAULT_FORMAT = "wav"
-MAX_FILE_NAME_BYTES = 255  # on all usual file systems
 
 
 @dataclass(frozen=True)
@@ -49,18 +49,7 @@ def find_sources(paths: Sequence[Path], output: Path) -> list[Found]:
     Results of earlier runs, in an `output` folder inside a source folder, are left out. Raises AudioError for the first
     file that cannot be read, and for a folder without sounds.
     """
-    if not paths:
-        raise AudioError("no recordings were given; give at least one")
-    found = []
-    for path in paths:
-        if not path.is_dir():
-            found.append(Found(FileSource(path), Path()))
-            continue
-        files = [file for file in find_sounds(path) if not _is_result(file, path, output)]
-        if not files:
-            raise AudioError(f"{path} holds no sound files but those in {output}; give a folder that does")
-        found += [Found(FileSource(file), file.relative_to(path).parent) for file in files]
-    return found
+    return [Found(FileSource(file), sub_folder) for file, sub_folder in list_sounds(paths, output)]
 
 
 def plan_jobs(found: Sequence[Found], to_file: bool, target: Target) -> list[Job]:
@@ -88,7 +77,7 @@ def plan_jobs(found: Sequence[Found], to_file: bool, target: Target) -> list[Job
                 raise OutputError(f"{name} is itself a source; choose another name")
             if not target.force:
                 raise OutputError(f"{name} exists; use --force to overwrite it, or choose another name")
-        _check_place(name.parent)
+        check_place(name.parent)
     return jobs
 
 
@@ -117,19 +106,3 @@ def becomes_file(paths: Sequence[Path], target: Target) -> bool:
 def _in_folder(found: Found, target: Target) -> Path:
     name = f"{found.source.path.stem}_{target.voice_name}.{target.format or DEFAULT_FORMAT}"
     return target.output / found.sub_folder / name
-
-
-def _is_result(file: Path, folder: Path, output: Path) -> bool:
-    """Say whether `file` lies in the output folder and that inside the source folder."""
-    place = output.resolve()
-    return folder.resolve() in place.parents and place in file.resolve().parents
-
-
-def _check_place(folder: Path) -> None:
-    """Raise OutputError where `folder` is not there and cannot be made, or may not be written to."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if not folder.is_dir():
-        raise OutputError(f"{folder} is a file; the results need a folder there: choose another output")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise OutputError(f"{folder} may not be written to by this user; choose another output")

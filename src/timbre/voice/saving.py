@@ -60,7 +60,7 @@ def new_file(path: Path) -> Iterator[Path]:
     Raises OutputError where it cannot be written.
     """
     temporary = _beside(path)
-    with explained_writing(path):
+    with made_folder(path.parent), explained_writing(path):
         try:
             yield temporary
             os.replace(temporary, path)

@@ -53,10 +53,7 @@ def download(
     WeightsError with the reason of each address where all failed.
     """
     wanted = wanted or Wanted()
-    for url in urls:
-        _check_address(url)
-    if wanted.sha256 is not None and not _SHA256.fullmatch(wanted.sha256):
-        raise SettingsError(f"the SHA-256 is {wanted.sha256!r}; it must be 64 digits from 0 to f")
+    check_request(urls, wanted.sha256)
     target.parent.mkdir(parents=True, exist_ok=True)
     transfer = _Transfer(_Part(target), wanted, on_progress)
     reasons = []
@@ -72,6 +69,14 @@ def download(
     raise WeightsError(
         f"{target.name!r} could not be downloaded: {', '.join(reasons)}; check connection and address, {once_more}"
     )
+
+
+def check_request(urls: Sequence[str], sha256: str | None) -> None:
+    """Raise SettingsError for an address that is neither http nor https, and for a hash that is none."""
+    for url in urls:
+        _check_address(url)
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise SettingsError(f"the SHA-256 is {sha256!r}; it must be 64 digits from 0 to f")
 
 
 class _MirrorError(Exception):

@@ -10,8 +10,9 @@ from pathlib import Path
 from timbre.errors import OutputError, SettingsError, WeightsError
 from timbre.weights.adding import add_weights, check_addable
 from timbre.weights.catalogue import PublishedFile, WeightsEntry
-from timbre.weights.download import OnProgress, Wanted, download
+from timbre.weights.download import OnProgress, Wanted, check_request, download
 from timbre.weights.search import find_weights, own_weights_folder
+from timbre.weights.storage import alone
 
 INCOMING_FOLDER = "incoming"
 
@@ -29,25 +30,39 @@ def fetch_weights(
 
     They come from `url`, by default from where the catalogue says, or from `mirrors`, which have the same bytes;
     `sha256` is what they must have, by default that of the catalogue. What has arrived is kept for another call where
-    a download fails, and removed where it is not what it should be. Errors as in `download` and `add_weights`, and
-    WeightsError where no address is known.
+    a download fails, and removed where it is not what it should be; another process that fetches the same is waited
+    for. Errors as in `download` and `add_weights`, and WeightsError where no address is known.
     """
     check_addable(entry)
     files = _files(entry, url, mirrors, sha256)
-    own = own_weights_folder()
-    there = find_weights(entry.names, [own])
-    if there is not None and not force:
-        if url is None:
-            return there
-        raise OutputError(f"{there} exists; use --force to replace it")
-    incoming = own / INCOMING_FOLDER / entry.name
     for file in files:
-        download(file.urls, incoming / file.file_name, Wanted(file.sha256, file.size_bytes), on_progress)
-    source = incoming if len(files) > 1 else incoming / files[0].file_name
-    try:
-        return add_weights(entry, source, force=force, move=True)
-    finally:
-        shutil.rmtree(incoming)
+        check_request(file.urls, file.sha256)
+    if (there := _there(entry, url, force)) is not None:
+        return there
+    incoming = own_weights_folder() / INCOMING_FOLDER / entry.name
+    with alone(incoming.with_name(f"{entry.name}.lock")):
+        if (there := _there(entry, url, force)) is not None:  # another process has brought it meanwhile
+            return there
+        for file in files:
+            download(file.urls, incoming / file.file_name, Wanted(file.sha256, file.size_bytes), on_progress)
+        source = incoming if len(files) > 1 else incoming / files[0].file_name
+        try:
+            return add_weights(entry, source, force=force, move=True)
+        finally:
+            shutil.rmtree(incoming)
+
+
+def _there(entry: WeightsEntry, url: str | None, force: bool) -> Path | None:
+    """Return the weights in the user's folder, None where they are to be fetched.
+
+    Raises OutputError where an address was given for what is there.
+    """
+    there = find_weights(entry.names, [own_weights_folder()])
+    if there is None or force:
+        return None
+    if url is not None:
+        raise OutputError(f"{there} exists; use --force to replace it")
+    return there
 
 
 def _files(

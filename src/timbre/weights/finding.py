@@ -62,7 +62,7 @@ def files_of(entry: WeightsEntry, path: Path) -> list[Path]:
 
 def missing(entry: WeightsEntry, folders: Sequence[Path], needed_for: str | None = None) -> MissingWeightsError:
     """Return the error of weights that are not there: their name, source, the commands that help, and a way around."""
-    searched = ", ".join(str(folder) for folder in folders) or "any folder"
+    searched = ", ".join(dict.fromkeys(map(str, folders))) or "any folder"
     where = f"not in {searched} (see --weights-dir and ${WEIGHTS_VARIABLE})" if entry.names else "not installed"
     return MissingWeightsError(
         f"{needed_for or entry.purpose} needs {entry.usual_name}, which is {where}; {ways_to_get(entry)}"

@@ -1,17 +1,21 @@
-"""Writing into the user's weights folder: room on the disk, and nothing in place that is not whole."""
+"""Writing into the user's weights folder: room on the disk, one process at a time, only what is whole in its place."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import sys
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from timbre.errors import OutputError
 
 _SPARE_BYTES = 1 << 24  # left free for others
+_RETRY_S = 0.2
 
 
 def require_space(folder: Path, needed_bytes: int) -> None:
@@ -47,3 +51,45 @@ def put_in_place(new: Path, target: Path) -> None:
         except OSError:
             os.replace(aside / target.name, target)
             raise
+
+
+@contextmanager
+def alone(lock_file: Path) -> Iterator[None]:
+    """Keep all other processes that ask for `lock_file` waiting until the block ends, or this process does."""
+    lock_file.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        with lock_file.open("ab") as file:
+            if not _is_held_elsewhere(file) and _is_at(file, lock_file):
+                try:
+                    yield
+                    return
+                finally:
+                    with suppress(OSError):  # some systems keep a file that another process waits for
+                        lock_file.unlink()
+        time.sleep(_RETRY_S)
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Say whether `path` still is the open `file`, and was not removed meanwhile."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _is_held_elsewhere(file: IO[bytes]) -> bool:
+    """Take the lock of a file, which its closing gives back, or say that another one holds it."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return True
+    except OSError:  # a disk without locks, as some in a network are: nothing can be waited for
+        return False
+    return False

@@ -13,15 +13,14 @@ from torch import Tensor
 from timbre.config.vits import PLAIN_VOCODER, SNAKE_VOCODER, VitsShape
 from timbre.errors import WeightsError
 from timbre.models.vits.synthesizer import Synthesizer
-from timbre.nn.weight_norm import current_name, fold_weight_norm, legacy_name
-
-__all__ = ["TRAINING_ONLY", "fold_weight_norm", "legacy_state", "load_state"]
+from timbre.nn.weight_norm import current_name, legacy_name
 
 TRAINING_ONLY = "enc_q."
 """How the names of the posterior encoder begin, which released files leave out."""
 
 _FLOW_COPY = re.compile(r"flow\.(?:wn|flows\.\d+\.enc)\.(.+)")
 _RELATIVE_KEYS = "enc_p.enc_.attn_layers.0.emb_rel_k"
+_PREDICTION = "use_automatic_f0_prediction"
 _ENCODERS_OF_WIDTH = {
     256: "vec256l9 or hubertsoft",
     768: "vec768l12, dphubert or wavlmbase+",
@@ -59,6 +58,17 @@ def load_state(model: Synthesizer, tensors: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for key, value in wanted.items():
             value.copy_(given[key])
+
+
+def complete_config(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Mapping[str, Any]:
+    """Return a config.json that also says what it leaves to the weights: whether they can predict the pitch.
+
+    Its key is from 4.1; where it is absent the weights of 4.0 can (models spec 1.3), unless a program left them out.
+    """
+    model = config.get("model")
+    if not isinstance(model, Mapping) or _PREDICTION in model or any("f0_decoder." in key for key in tensors):
+        return config
+    return {**config, "model": {**model, _PREDICTION: False}}
 
 
 def legacy_state(model: Synthesizer) -> dict[str, Tensor]:
@@ -120,7 +130,7 @@ def _settings_of(given: Mapping[str, Tensor]) -> dict[str, Any]:
         "vocoder_name": SNAKE_VOCODER if "snakes" in parts else PLAIN_VOCODER,
         "use_transformer_flow": transformer_flow,
         "use_depthwise_conv": "depth_conv" in parts if "in_layers" in parts else None,
-        "use_automatic_f0_prediction": None if "f0_decoder" in parts else False,  # too much is no harm
+        _PREDICTION: None if "f0_decoder" in parts else False,  # too much is no harm
         "hidden_channels": hidden_channels,
         "n_heads": hidden_channels // head_channels if hidden_channels and head_channels else None,
         "n_layers": _count(given, r"enc_p\.enc_\.attn_layers\.(\d+)\."),

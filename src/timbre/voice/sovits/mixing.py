@@ -32,7 +32,10 @@ def effective_weights(weights: Sequence[float], rule: str) -> list[float]:
         return torch.softmax(torch.tensor(weights, dtype=torch.float64), dim=0).tolist()
     if sum(weights) == 0:
         raise SettingsError("all weights are 0; give at least one voice more")
-    return list(weights) if rule == "linear" else [weight / sum(weights) for weight in weights]
+    if rule == "linear":
+        return list(weights)
+    relative = [weight / max(weights) for weight in weights]  # the sum of huge weights is no number
+    return [weight / sum(relative) for weight in relative]
 
 
 def mix_states(states: Sequence[Mapping[str, Tensor]], weights: Sequence[float]) -> dict[str, Tensor]:

@@ -41,5 +41,5 @@ check: $(STAMP)
 	$(PY) -m mypy
 
 bench: $(STAMP)
-	for name in startup conversion streaming pitch compat; do echo "== $$name"; $(PY) -m benchmarks.$$name || exit 1; done
+	for name in startup conversion streaming pitch compat prepare; do echo "== $$name"; $(PY) -m benchmarks.$$name || exit 1; done
 	@echo "With recordings at \$$TIMBRE_DATA also: $(PY) -m benchmarks.base_quality"

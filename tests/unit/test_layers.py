@@ -16,11 +16,11 @@ STEPS = [
     {"nn"},
     {"content", "pitch", "speaker", "models.vits", "models.diffusion", "models.fast", "vocoder", "retrieval"},
     {"features"},
-    {"voice"},
+    {"voice", "dataset"},
     {"prepare", "train", "convert", "stream", "export", "evaluate", "doctor"},
     {"serve"},
     {"cli"},
-    {"<root>"},  # timbre/__init__.py, which offers the public names
+    {"<root>"},  # timbre/__init__.py, which offers the public names, and __main__.py
 ]
 STEP_OF = {room: step for step, rooms in enumerate(STEPS) for room in rooms}
 ALSO_ALLOWED = {("train", "evaluate"), ("doctor", "convert")}
@@ -33,7 +33,7 @@ def room_of(module: str) -> str:
     parts = module.split(".")[1:]
     if parts[:1] == ["models"]:
         return ".".join(parts[:2])
-    return parts[0] if parts else "<root>"
+    return parts[0] if parts and parts[0] != "__main__" else "<root>"
 
 
 def imported_modules(tree: ast.AST, module: str, *, is_package: bool) -> Iterator[str]:

@@ -30,7 +30,8 @@ class AudioWriter:
     ends in any exception. `format` is wav, flac, ogg (vorbis), opus or mp3, by default that of the suffix; `encoding`
     is pcm_24 (default), pcm_16 or float for wav, pcm_24 or pcm_16 for flac. Samples beyond +-1 are limited to it and
     counted in `clipped_samples`, except in float files, which keep them. `tags` are text by name: title, artist,
-    comment, software, ...; libsndfile adds its own name to software.
+    comment, software, ...; libsndfile adds its own name to software. Limited samples are logged as a warning unless
+    `quiet`.
 
     Raises OutputError when the target exists and `force` is false, its folder is missing, the format cannot hold the
     sound, nothing was written, or a sample is NaN or infinite; SettingsError for an unknown tag.
@@ -46,6 +47,7 @@ class AudioWriter:
         encoding: str | None = None,
         tags: Mapping[str, str] | None = None,
         force: bool = False,
+        quiet: bool = False,
     ) -> None:
         check_rate(sample_rate_hz)
         self.path = Path(path)
@@ -54,7 +56,7 @@ class AudioWriter:
         self._format = format_of(self.path, format)
         self._spec = check_fits(self._format, encoding, sample_rate_hz, n_channels)
         self._encoding = encoding or self._spec.encodings[0]
-        self._sample_rate_hz, self._n_channels, self._force = sample_rate_hz, n_channels, force
+        self._sample_rate_hz, self._n_channels, self._force, self._quiet = sample_rate_hz, n_channels, force, quiet
         self._tags = dict(tags or {})
         unknown = [key for key in self._tags if key not in TAGS]
         if unknown:
@@ -146,7 +148,7 @@ class AudioWriter:
             self._file.close()  # writes what the encoder still holds
         except soundfile.LibsndfileError as error:
             raise self._refusal(error) from error
-        if self.clipped_samples:
+        if self.clipped_samples and not self._quiet:
             logger.warning("%s: %d samples were beyond full scale and limited", self.path.name, self.clipped_samples)
         self._check_target()  # another program may have made it meanwhile
         os.replace(self._temporary, self.path)

@@ -15,6 +15,9 @@ class CommandSpec:
 
 COMMANDS: dict[str, CommandSpec] = {
     "convert": CommandSpec("Give recordings another voice.", "timbre.cli.convert:convert"),
+    "slice": CommandSpec("Cut recordings into clips.", "timbre.cli.slice:slice_command"),
+    "prepare": CommandSpec("Make a dataset of recordings.", "timbre.cli.prepare:prepare"),
+    "dataset": CommandSpec("Show what a dataset holds and what it is worth.", "timbre.cli.dataset:dataset"),
     "voice": CommandSpec("List and show the voices on this machine.", "timbre.cli.voice:voice"),
     "weights": CommandSpec("List, find, add and fetch weights files.", "timbre.cli.weights:weights"),
     "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),

@@ -4,24 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
-    from timbre.convert.files import Progress
+    from timbre.prepare.pipeline import Progress as PrepareProgress
 
 
-class ConversionBar:
-    """A bar with the time left; `move` it and `say` results while it is shown."""
+class FileProgress(Protocol):
+    """How far the work on a list of files is, in seconds of sound."""
+
+    @property
+    def source(self) -> Path:
+        """The file at hand."""
+
+    @property
+    def done_s(self) -> float:
+        """How much of it is done."""
+
+    @property
+    def total_s(self) -> float:
+        """How much there is to do for it."""
+
+    @property
+    def file_index(self) -> int:
+        """Its place among the files, from 0."""
+
+    @property
+    def n_files(self) -> int:
+        """How many files there are."""
+
+
+class _ShownBar:
+    """A bar with the time left; `say` results while it is shown."""
 
     def __init__(self, bar: Bar, task: TaskID) -> None:
         self._bar = bar
         self._task = task
 
-    def move(self, progress: Progress) -> None:
-        """Show how far the conversion is."""
+    def say(self, line: str) -> None:
+        """Print a result on stdout at once, with the bar out of the way."""
+        self._bar.stop()
+        print(line, flush=True)
+        self._bar.start()
+
+
+class ConversionBar(_ShownBar):
+    """A bar for files; `move` it and `say` results while it is shown."""
+
+    def move(self, progress: FileProgress) -> None:
+        """Show how far the work is."""
         number = f"{progress.file_index + 1}/{progress.n_files} " if progress.n_files > 1 else ""
         self._bar.update(
             self._task,
@@ -30,11 +65,20 @@ class ConversionBar:
             total=progress.total_s,
         )
 
-    def say(self, line: str) -> None:
-        """Print a result on stdout at once, with the bar out of the way."""
-        self._bar.stop()
-        print(line, flush=True)
-        self._bar.start()
+
+class PreparationBar(_ShownBar):
+    """A bar for making a dataset; `move` it and `say` results while it is shown."""
+
+    def move(self, progress: PrepareProgress) -> None:
+        """Show how far the work is."""
+        self._bar.update(self._task, description=progress.doing, completed=progress.done, total=progress.total)
+
+
+@contextmanager
+def preparation_bar() -> Iterator[PreparationBar]:
+    """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
+    with _bar() as bar:
+        yield PreparationBar(bar, bar.add_task("looking and warming up", total=None))
 
 
 @contextmanager
@@ -45,8 +89,8 @@ def conversion_bar() -> Iterator[ConversionBar]:
 
 
 @contextmanager
-def download_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
-    """Show how many of all bytes of `name` are there, as told to what this gives, while the block runs."""
+def count_bar(name: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Show how much of all of `name` is done, as told to what this gives, while the block runs."""
     with _bar() as bar:
         task = bar.add_task(name, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

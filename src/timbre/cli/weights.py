@@ -79,11 +79,11 @@ def fetch_command(
     force: bool = _FORCE,
 ) -> None:
     """Download weights from their public source; a download that was cut off goes on where it stopped."""
-    from timbre.cli.progress import download_bar
+    from timbre.cli.progress import count_bar
     from timbre.weights.fetching import fetch_weights
 
     entry = _entry(name)
-    with download_bar(entry.name) as move:
+    with count_bar(entry.name) as move:
         path = fetch_weights(entry, url=url, mirrors=mirror, sha256=sha256, force=force, on_progress=move)
     _tell(entry, path)
 

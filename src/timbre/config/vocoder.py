@@ -80,3 +80,21 @@ class VocoderShape:
             resblock_kernel_sizes=values.wholes("resblock_kernel_sizes"),
             resblock_dilation_sizes=values.lists_of_wholes("resblock_dilation_sizes"),
         )
+
+
+USUAL_VOCODER = VocoderShape(
+    sample_rate_hz=44_100,
+    hop_samples=512,
+    n_fft=2048,
+    window_samples=2048,
+    n_mels=128,
+    low_hz=40.0,
+    high_hz=16_000.0,
+    upsample_rates=(8, 8, 2, 2, 2),
+    upsample_kernel_sizes=(16, 16, 4, 4, 4),
+    upsample_initial_channel=512,
+    resblock="1",
+    resblock_kernel_sizes=(3, 7, 11),
+    resblock_dilation_sizes=((1, 3, 5), (1, 3, 5), (1, 3, 5)),
+)
+"""The 44.1 kHz vocoder that diffusion models of so-vits-svc are trained for."""

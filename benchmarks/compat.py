@@ -59,11 +59,15 @@ def unbroken(seconds: float) -> np.ndarray:
     return np.asarray(0.1 * sum(np.sin(k * phase) / k for k in range(1, 12)), dtype=np.float32)
 
 
-def signal_to_difference_db(exact: np.ndarray, other: np.ndarray) -> float:
-    """Return how far a difference lies below the sound, both without their slow offset, which flatters."""
+def without_offset(wave: np.ndarray) -> np.ndarray:
+    """Take out the slow offset that random weights leave, which would flatter a comparison [N]."""
     kernel = np.hanning(RATE // 20)
-    kernel /= kernel.sum()
-    exact, other = (wave - np.convolve(wave, kernel, mode="same") for wave in (exact, other))
+    return (wave - np.convolve(wave, kernel / kernel.sum(), mode="same")).astype(np.float32)
+
+
+def signal_to_difference_db(exact: np.ndarray, other: np.ndarray) -> float:
+    """Return how far a difference lies below the sound, both without their slow offset [N]."""
+    exact, other = without_offset(exact), without_offset(other)
     return 10 * math.log10(float(np.mean(exact**2) / np.mean((exact - other) ** 2)))
 
 

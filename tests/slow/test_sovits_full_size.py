@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 import timbre
+from benchmarks.compat import without_offset
 from benchmarks.full_size import FORMS, RATE, make_weights, save_model
 from timbre.cli.main import main
 
@@ -24,12 +24,6 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("full size")
     make_weights(root)
     return root
-
-
-def without_offset(wave: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Take out the slow offset that random weights leave, which would flatter a comparison."""
-    kernel = np.hanning(RATE // 20)
-    return wave - np.convolve(wave, kernel / kernel.sum(), mode="same")
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -42,7 +42,7 @@ class ConvertSettings(Settings):
         choices=("mute", "keep", "convert"),
     )
     max_chunk_s: float | None = option(
-        None, "longest stretch rendered at once, by default 30; bounds the memory, not the sound", low=1, high=600
+        None, "longest stretch rendered at once, by default 30; bounds the memory, not the sound", low=0.1, high=600
     )
     crossfade_s: float = option(0.01, "length of the fade at the borders of muted silence and at joins", low=0, high=5)
     loudness_envelope: float = option(
@@ -124,10 +124,11 @@ class ConvertSettings(Settings):
             )
         if self.compatible and self.silence != "mute":
             raise SettingsError(f"compatible mutes silence, but silence is {self.silence!r}; leave one of them out")
-        longest_s = self.longest_chunk_s
-        if self.overlap_s * 2 > longest_s:
+        most_s = self.longest_chunk_s * (1 if self.compatible else 0.5)
+        if self.overlap_s > most_s:
             raise SettingsError(
-                f"overlap_s is {self.overlap_s:g} and max_chunk_s {longest_s:g}; lower overlap_s to half of it or less"
+                f"overlap_s is {self.overlap_s:g} and max_chunk_s {self.longest_chunk_s:g}; lower overlap_s to "
+                f"{most_s:g} or less"
             )
 
     @property

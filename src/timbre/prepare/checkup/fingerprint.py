@@ -22,7 +22,9 @@ _PARTNERS = 5
 _FARTHEST_FRAMES, _FARTHEST_BINS = 64, 64
 _COMMONEST = 12  # a pair that more clips share says nothing
 _FEWEST_SHARED = 12
+_STANDS_OUT = 3  # times as many as at any other time difference
 _LEAST_SHARE = 0.08  # of the pairs of the overlap
+_CLIPS, _SHIFTS = 1 << 20, 1 << 16  # more than there are, for numbers that hold several
 
 
 @dataclass(frozen=True)
@@ -72,25 +74,35 @@ def find_matches(fingerprints: Sequence[Fingerprint], sample_rate_hz: int) -> li
     order = np.lexsort((frames, owners, pairs))
     pairs, owners, frames = pairs[order], owners[order], frames[order]
     votes = [_votes(pairs, owners, frames, step) for step in range(1, _COMMONEST + 1)]
-    sites, counts = np.unique(np.concatenate(votes), axis=0, return_counts=True)
-    best: dict[tuple[int, int], Match] = {}
-    for (first, second, shift), count in zip(sites.tolist(), counts.tolist(), strict=True):
-        if count < _FEWEST_SHARED:
-            continue
-        match = _judge(fingerprints, first, second, shift, count, sample_rate_hz)
-        known = best.get((first, second))
-        if match.share >= _LEAST_SHARE and (known is None or match.share > known.share):
-            best[first, second] = match
-    return sorted(best.values(), key=lambda match: (-match.overlap_s, match.first, match.second))
+    keys, counts = np.unique(np.concatenate(votes), return_counts=True)
+    sites: dict[tuple[int, int], list[tuple[int, int]]] = {}  # (count, shift) of each two clips
+    many = counts >= _FEWEST_SHARED // _STANDS_OUT
+    for key, count in zip(keys[many].tolist(), counts[many].tolist(), strict=True):
+        clips, shift = divmod(key, _SHIFTS)
+        sites.setdefault(divmod(clips, _CLIPS), []).append((count, shift - _SHIFTS // 2))
+    matches = [
+        _judge(fingerprints, *clips, shift, count, sample_rate_hz)
+        for clips, found in sites.items()
+        for count, shift in [max(found)]
+        if count >= _FEWEST_SHARED and count >= _STANDS_OUT * _next_best(found, shift)
+    ]
+    same = [match for match in matches if match.share >= _LEAST_SHARE]
+    return sorted(same, key=lambda match: (-match.overlap_s, match.first, match.second))
 
 
 def _votes(
     pairs: NDArray[np.int32], owners: NDArray[np.int64], frames: NDArray[np.int32], step: int
 ) -> NDArray[np.int64]:
-    """Return (first clip, second clip, frames between) [V, 3] of equal pairs `step` places apart in the sorted list."""
-    same = (pairs[:-step] == pairs[step:]) & (owners[:-step] != owners[step:])
-    places = np.flatnonzero(same)
-    return np.stack((owners[places], owners[places + step], (frames[places + step] - frames[places]) // 2), axis=1)
+    """Return first clip, second clip and frames between, in one number [V], of equal pairs `step` places apart."""
+    places = np.flatnonzero((pairs[:-step] == pairs[step:]) & (owners[:-step] != owners[step:]))
+    shifts = (frames[places + step] - frames[places]) // 2 + _SHIFTS // 2
+    keys: NDArray[np.int64] = (owners[places] * _CLIPS + owners[places + step]) * _SHIFTS + shifts
+    return keys
+
+
+def _next_best(found: Sequence[tuple[int, int]], best_shift: int) -> int:
+    """Return the highest count away from the best shift; a steady tone agrees with another at every shift."""
+    return max((count for count, shift in found if abs(shift - best_shift) > 1), default=0)
 
 
 def _judge(

@@ -384,7 +384,7 @@ def test_parts_that_do_not_fit_each_other(svc: SovitsFolder, kind: str) -> None:
             "ddim was asked to take 100 of 100 diffusion steps at once",
         ),
         (["--speaker", "alice", "--second-encoding"], "second_encoding is a part of shallow_diffusion"),
-        (["--speaker", "alice", "--overlap-s", "2", "--max-chunk-s", "3"], "lower overlap_s to half of it or less"),
+        (["--speaker", "alice", "--overlap-s", "2", "--max-chunk-s", "3"], "lower overlap_s to 1.5 or less"),
     ],
 )
 def test_what_a_voice_cannot_do(svc: SovitsFolder, alice: Path, words: list[str], says: str) -> None:

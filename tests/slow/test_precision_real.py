@@ -55,6 +55,8 @@ def test_fast_is_near_exact(
     level = 0.3 / np.abs(without_offset(results[0])).max()
     exact, fast = (level * without_offset(result) for result in results)
     assert np.abs(log_mel(exact) - log_mel(fast)).mean() < 0.05
+    if options.get("only_diffusion"):
+        return  # a random mel has no pitch
     pitch = [PmTracker().track(sound, RATE, 441).f0_hz for sound in (exact, fast)]
     both = (pitch[0] > 0) & (pitch[1] > 0)
     assert both.mean() > 0.5
@@ -62,4 +64,6 @@ def test_fast_is_near_exact(
 
 
 def log_mel(sound: NDArray[np.float32]) -> NDArray[np.float32]:
-    return VocoderMel(VocoderShape.from_config(VOCODER))(torch.from_numpy(sound)[None]).numpy()
+    """The mel spectrogram that these models are trained to match."""
+    mel = VocoderMel(VocoderShape.from_config(VOCODER | {"num_mels": 80, "fmin": 0, "fmax": RATE / 2}))
+    return mel(torch.from_numpy(sound)[None]).numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
@@ -83,27 +83,17 @@ def render_clips(
         context_samples=round(settings.context_s * rate),
     )
     rendering = _ClipRendering(voice, shift_semitones, settings, mix)
-    with _helper(len(clips), voice.device) as helper:
+    with _helper(voice.device) as helper:
         yield from assemble(mono_blocks(source, scanned.weights, rate), total, clips, rendering, helper)
 
 
-@contextmanager
-def _helper(n_clips: int, device: torch.device) -> Iterator[Executor | None]:
-    """Lend a thread that describes one clip while another is rendered, each with half of the processor threads.
+def _helper(device: torch.device) -> AbstractContextManager[Executor | None]:
+    """Lend a thread that describes one clip, mostly work of the processor, while another device renders the one before.
 
-    Two kinds of work side by side keep more cores busy than one whose every step is divided. None where there is
-    nothing to divide.
+    Where the processor renders as well there is none: two kinds of work side by side took a third longer on two cores
+    than one after the other with every step divided between the cores.
     """
-    n_threads = torch.get_num_threads()
-    if n_clips < 2 or n_threads < 2 or device.type != "cpu":
-        yield None
-        return
-    with ThreadPoolExecutor(1, "describe", torch.set_num_threads, (n_threads // 2,)) as helper:
-        torch.set_num_threads(n_threads - n_threads // 2)
-        try:
-            yield helper
-        finally:
-            torch.set_num_threads(n_threads)
+    return nullcontext() if device.type == "cpu" else ThreadPoolExecutor(1, "describe")
 
 
 def _pieces_at(scanned: Scan, rate: int, total: int, settings: ConvertSettings) -> list[Piece]:

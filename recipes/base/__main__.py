@@ -39,7 +39,9 @@ STAGES = (
     Stage("content-second", "train_content", "--cache {cache} --name second --start first --minutes 11"),
     Stage("relabel-second", "relabel", "--cache {cache} --name second --phones --clusters --contents"),
     Stage("content-third", "train_content", "--cache {cache} --name third --start second --minutes 20 --rate 1.5e-3"),
-    Stage("relabel-third", "relabel", "--cache {cache} --name third --contents"),
+    Stage("relabel-third", "relabel", "--cache {cache} --name third --phones --clusters --contents"),
+    Stage("content-fourth", "train_content", "--cache {cache} --name fourth --start third --minutes 127 --rate 1e-3"),
+    Stage("relabel-fourth", "relabel", "--cache {cache} --name fourth --contents"),
     Stage("decoder-warm", "train_decoder", "--cache {cache} --content second --name warm --minutes 11"),
     Stage("decoder-plain", "train_decoder", "--cache {cache} --content third --name plain --start warm --minutes 15"),
     Stage("copies", "convert_copies", "--cache {cache} --content third --decoder plain"),
@@ -50,16 +52,18 @@ STAGES = (
         "--minutes 36 --rate 5e-4",
     ),
     Stage(
-        "decoder-joint",
+        "decoder-plain4",
         "train_decoder",
-        "--cache {cache} --content third --name joint --start plain --joint --adversarial --minutes 36 --rate 5e-4",
+        "--cache {cache} --content fourth --name plain4 --start final --minutes 18 --rate 1e-3",
     ),
+    Stage("copies4", "convert_copies", "--cache {cache} --content fourth --decoder plain4"),
     Stage(
-        "decoder-shipped",
-        "average",
-        "--cache {cache} --content third --apart final --joint joint --share 0.15 --name shipped",
+        "decoder-final4",
+        "train_decoder",
+        "--cache {cache} --content fourth --name final4 --start plain4 --converted plain4 --adversarial "
+        "--minutes 45 --rate 5e-4",
     ),
-    Stage("package", "package", "--cache {cache} --content third --decoder shipped"),
+    Stage("package", "package", "--cache {cache} --content fourth --decoder final4"),
 )
 
 

@@ -1,6 +1,6 @@
 """Stage 8: put the trained networks and the demo voices into the package.
 
-    python -m recipes.base.package --cache CACHE --content third --decoder final
+    python -m recipes.base.package --cache CACHE --content fourth --decoder final4
 
 Writes src/timbre/assets/base (weights in half precision, sizes) and src/timbre/assets/voices.
 """
@@ -31,7 +31,7 @@ from timbre.voice.fast import FastVoice
 from timbre.voice.reference import hear
 from timbre.voice.shelf import ASSETS
 
-VERSION = "1"
+VERSION = "2"
 MAX_REFERENCE_S = 180.0
 
 

@@ -44,7 +44,9 @@ def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return all files but the empty one that a run locks, which one that is killed at its very end leaves behind."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != "lock"]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def workers_of(folder: Path) -> list[int]:

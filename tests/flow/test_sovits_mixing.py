@@ -19,7 +19,7 @@ from tests.toy_index import flat_index, ivf_index
 from tests.toys import glide
 from tests.toys_sovits import CONFIG, HOP, RATE, WIDTH, SovitsTree, make_tree, save_model
 from timbre.errors import SettingsError
-from timbre.voice.sovits.export import pickled_indexes
+from timbre.retrieval.foreign_writing import pickled_indexes
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import yaml
 
 from tests.flow.sovits_folder import SovitsFolder
 from tests.toys_sovits import CONFIG, DIFFUSION, SovitsTree
-from timbre.voice.sovits.export import pickled_indexes
+from timbre.retrieval.foreign_writing import pickled_indexes
 from timbre.voice.sovits.folder import read_parts
 from timbre.voice.sovits.parts import SovitsParts
 

@@ -22,7 +22,7 @@ from timbre.cli.main import main
 from timbre.cli.tutorial import OLD_OPTIONS
 from timbre.pitch.pm import PmTracker
 from timbre.pitch.trackers import is_installed
-from timbre.voice.sovits.export import pickled_indexes
+from timbre.retrieval.foreign_writing import pickled_indexes
 
 Wave = np.ndarray
 Change = Callable[[Wave, Wave], bool]

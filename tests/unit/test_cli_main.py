@@ -147,9 +147,9 @@ def test_shell_completion_loads_the_typed_command(
 
 def test_threads_wait_briefly_unless_the_user_chose_otherwise() -> None:
     environment: dict[str, str] = {}
-    wait_briefly(environment)
+    cli.wait_briefly(environment)
     assert environment == {"GOMP_SPINCOUNT": "10000"}
     for chosen in ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "active"}):
         environment = dict(chosen)
-        wait_briefly(environment)
+        cli.wait_briefly(environment)
         assert environment == chosen

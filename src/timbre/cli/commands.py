@@ -18,6 +18,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "slice": CommandSpec("Cut recordings into clips.", "timbre.cli.slice:slice_command"),
     "prepare": CommandSpec("Make a dataset of recordings.", "timbre.cli.prepare:prepare"),
     "dataset": CommandSpec("Show what a dataset holds and what it is worth.", "timbre.cli.dataset:dataset"),
+    "index": CommandSpec("Make what conversion retrieves from.", "timbre.cli.index:index"),
     "voice": CommandSpec("List and show the voices on this machine.", "timbre.cli.voice:voice"),
     "weights": CommandSpec("List, find, add and fetch weights files.", "timbre.cli.weights:weights"),
     "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),

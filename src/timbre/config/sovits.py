@@ -18,8 +18,8 @@ class SovitsFiles(Settings):
     config: str | None = option(None, "its config.json, by default the one beside it")
     diffusion_model: str | None = option(None, "so-vits-svc diffusion model, model_*.pt")
     diffusion_config: str | None = option(None, "its yaml, by default the config.yaml beside it")
-    cluster: str | None = option(None, "cluster centres of the voice, kmeans_*.pt")
-    index: str | None = option(None, "feature index of the voice, feature_and_index.pkl")
+    cluster: str | None = option(None, "cluster centres of the voice, kmeans_*.pt, or those of timbre index")
+    index: str | None = option(None, "feature index of the voice, feature_and_index.pkl, or that of timbre index")
     vocoder: str | None = option(
         None, "folder of the NSF-HiFiGAN vocoder for diffusion and the enhancer, by default the one on this machine"
     )

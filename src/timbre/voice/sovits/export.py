@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
-import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import yaml
 from torch import Tensor
 
 from timbre.errors import OutputError
+from timbre.retrieval.foreign_writing import INDEX_FILE, KMEANS_FILE, pickled_indexes, write_kmeans
 from timbre.voice.card import safe_name
 from timbre.voice.saving import new_file, new_folder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, Network, Origin, SovitsParts
@@ -64,11 +63,9 @@ def _write_all(parts: SovitsParts, folder: Path) -> None:
         torch.save({"generator": dict(parts.vocoder.tensors)}, place / "model")
         (place / "config.json").write_text(json.dumps(parts.vocoder.config, indent=2) + "\n", encoding="ascii")
     if parts.centres:
-        torch.save(
-            {name: _kmeans_entry(centres) for name, centres in parts.centres.items()}, folder / "kmeans_10000.pt"
-        )
+        write_kmeans(parts.centres, folder / KMEANS_FILE)
     if parts.indexes:
-        (folder / "feature_and_index.pkl").write_bytes(pickled_indexes(parts.indexes))
+        (folder / INDEX_FILE).write_bytes(pickled_indexes(parts.indexes))
 
 
 def _write_diffusion(network: Network, place: Path, origin: Origin | None) -> None:
@@ -82,25 +79,6 @@ def _file_name(origin: Origin | None, suffix: str, otherwise: str) -> str:
     """Return the name the file had, where it is one that so-vits-svc would find and that leads nowhere else."""
     name = "" if origin is None else origin.file
     return name if name.endswith(suffix) and name == safe_name(name) else otherwise
-
-
-def _kmeans_entry(centres: Tensor) -> dict[str, Any]:
-    return {"n_features_in_": centres.shape[1], "_n_threads": 1, "cluster_centers_": centres.numpy()}
-
-
-def pickled_indexes(indexes: Mapping[int, bytes]) -> bytes:
-    """Return the pickle {speaker id: faiss index} that faiss would write for these serialised indexes.
-
-    Written by hand, because faiss itself need not be here: each index is an empty object of its class with the state
-    {"this": bytes} (pipeline spec 5.2).
-    """
-    written = [pickle.PROTO, b"\x03", pickle.EMPTY_DICT, pickle.MARK]
-    for speaker_id, content in indexes.items():
-        written += [pickle.BININT, struct.pack("<i", speaker_id)]
-        written += [pickle.GLOBAL, b"faiss.swigfaiss\nIndexIVFFlat\n", pickle.EMPTY_TUPLE, pickle.NEWOBJ]
-        written += [pickle.EMPTY_DICT, pickle.BINUNICODE, struct.pack("<I", 4), b"this"]
-        written += [pickle.BINBYTES, struct.pack("<I", len(content)), content, pickle.SETITEM, pickle.BUILD]
-    return b"".join([*written, pickle.SETITEMS, pickle.STOP])
 
 
 def _plain(value: Any) -> Any:

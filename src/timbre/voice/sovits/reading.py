@@ -10,14 +10,19 @@ from typing import Any
 
 from torch import Tensor
 
-from timbre.config.diffusion import read_diffusion_yaml
+from timbre.config.diffusion import DiffusionShape, read_diffusion_yaml
 from timbre.config.json_object import decoded
 from timbre.config.sovits import SovitsFiles
+from timbre.config.vits import VitsShape
 from timbre.config.vocoder import VocoderShape
 from timbre.errors import MissingWeightsError, SettingsError, VoiceError, WeightsError
+from timbre.models.vits.state import complete_config
 from timbre.retrieval.foreign import read_index_bytes, read_kmeans
+from timbre.retrieval.foreign_writing import flat_index
+from timbre.retrieval.speaker_rows import is_speaker_rows, read_speaker_rows
 from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, find_vocoder, read_vocoder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, VOCODER, Network, Origin, SovitsParts, release_of
+from timbre.voice.sovits.voice import Frame
 from timbre.weights.catalogue import CATALOGUE
 from timbre.weights.digest import sha256_of
 from timbre.weights.finding import find_entry, known_weights
@@ -60,8 +65,8 @@ class SovitsReader:
             diffusion,
             self._vocoder(files.path("vocoder"), search_folders),
             release,
-            centres={} if cluster is None else self._centres(cluster),
-            indexes={} if index is None else self._indexes(index),
+            centres={} if cluster is None else self._centres(cluster, model, diffusion),
+            indexes={} if index is None else self._indexes(index, model, diffusion),
             origins=self._origins,
         )
         return ReadVoice(parts, tuple(self._notes))
@@ -99,11 +104,35 @@ class SovitsReader:
         self._remember(weights, VOCODER)
         return network
 
-    def _centres(self, path: Path) -> Mapping[str, Tensor]:
+    def _centres(self, path: Path, *networks: Network | None) -> Mapping[str, Tensor]:
+        if is_speaker_rows(path):
+            return self._speaker_rows(path, "kmeans", "cluster", networks)[0]
         return read_kmeans(self._checkpoint(path, "cluster", FileKind.KMEANS))
 
-    def _indexes(self, path: Path) -> Mapping[int, bytes]:
+    def _indexes(self, path: Path, *networks: Network | None) -> Mapping[int, bytes]:
+        if is_speaker_rows(path):
+            rows, ids = self._speaker_rows(path, "retrieval", "index", networks)
+            return {ids[name]: flat_index(each) for name, each in rows.items()}
         return read_index_bytes(self._checkpoint(path, "index", FileKind.FEATURE_INDEX))
+
+    def _speaker_rows(
+        self, path: Path, kind: str, role: str, networks: Sequence[Network | None]
+    ) -> tuple[Mapping[str, Tensor], Mapping[str, int]]:
+        """Read what `timbre index` made; returns the rows of the voice's speakers, and their numbers."""
+        found, frame = read_speaker_rows(path, kind), _frame(*networks)
+        if _bare(found.encoder) != _bare(frame.encoder):
+            raise VoiceError(
+                f"{path.name!r} was made from content of the encoder {found.encoder}, but this voice hears "
+                f"{frame.encoder}; prepare its recordings with that encoder and run timbre index"
+            )
+        rows = {name: each for name, each in found.rows.items() if name in frame.speakers}
+        if not rows:
+            raise VoiceError(
+                f"{path.name!r} is of {', '.join(found.rows)}, but the speakers of this voice are "
+                f"{', '.join(frame.speakers)}; give the file of a dataset with one of these names"
+            )
+        self._remember(path, role)
+        return rows, frame.speakers
 
     def _checkpoint(self, path: Path, role: str, *wanted: FileKind) -> Checkpoint:
         """Read a file of one of the kinds `wanted`; what is suspicious in it is told in either case."""
@@ -129,6 +158,19 @@ class SovitsReader:
                 f"no settings were given for {path.name}, and there is no {usual} beside it; give {option}"
             )
         return given or beside
+
+
+def _frame(model: Network | None, diffusion: Network | None) -> Frame:
+    """Return what the model that leads hears; one of the two is there."""
+    if model is not None:
+        return Frame.of(VitsShape.from_config(complete_config(model.config, model.tensors)))
+    assert diffusion is not None
+    return Frame.of(DiffusionShape.from_config(diffusion.config))
+
+
+def _bare(encoder: str) -> str:
+    """Return the name of an encoder without the form of its file."""
+    return encoder.removesuffix("-onnx")
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -20,26 +20,15 @@ import numpy as np
 import soxr
 
 from recipes.base.hidden import is_hidden
+from timbre.train.spectral_loss import bandwidth_hz
 
 SAMPLE_RATE_HZ, HOP_SAMPLES = 44_100, 441
 ENCODER_RATE_HZ, ENCODER_HOP_SAMPLES = 16_000, 160
-BANDWIDTH_RANGE_DB = 82.0
 
 
 def data_folder() -> Path:
     """Folder of the corpus: $TIMBRE_DATA or ../shared/data."""
     return Path(os.environ.get("TIMBRE_DATA", Path(__file__).parents[3] / "shared" / "data"))
-
-
-def bandwidth_hz(wave: np.ndarray, original_rate_hz: int) -> float:
-    """Highest frequency of `wave` [N] (44.1 kHz) within 82 dB of its strongest band, at most half the original rate."""
-    n_fft = 2048
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, (0, n_fft)), n_fft)[:: n_fft * 2]
-    power = (np.abs(np.fft.rfft(frames * np.hanning(n_fft))) ** 2).mean(axis=0)
-    bands = power[: len(power) // 8 * 8].reshape(-1, 8).mean(axis=1)
-    level_db = 10 * np.log10(bands + 1e-20)
-    top = np.flatnonzero(level_db > level_db.max() - BANDWIDTH_RANGE_DB).max() + 1
-    return float(min(top * 8 * SAMPLE_RATE_HZ / n_fft, original_rate_hz / 2))
 
 
 def load(row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:

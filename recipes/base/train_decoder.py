@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
-from recipes.base.losses import Discriminators, spectral_loss
+from recipes.base.losses import Discriminators
 from recipes.base.perturb import Perturbation
 from recipes.base.training import Averaged, Meter, cosine_rate, load_encoder, run
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
@@ -35,6 +35,7 @@ from timbre.dsp.frontend import SpectralFrontend
 from timbre.models.fast.decoder import FastDecoder
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
 from timbre.speaker.fast import FastSpeakerEncoder, relative_log_mel
+from timbre.train.spectral_loss import spectral_loss
 
 BATCH = 12
 CONTEXT_FRAMES = 24

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from recipes.base.average import between
-from recipes.base.losses import Discriminators, band_mask, powers, spectral_loss
+from recipes.base.losses import Discriminators
 from recipes.base.perturb import Perturbation, lifter
 from recipes.base.train_decoder import stretch_time
 from recipes.base.training import Averaged, cosine_rate
+from timbre.train.spectral_loss import band_mask, powers, spectral_loss
 
 
 def test_lifter_keeps_smooth_spectra_and_removes_fine_structure() -> None:

@@ -19,6 +19,7 @@ COMMANDS: dict[str, CommandSpec] = {
     "prepare": CommandSpec("Make a dataset of recordings.", "timbre.cli.prepare:prepare"),
     "dataset": CommandSpec("Show what a dataset holds and what it is worth.", "timbre.cli.dataset:dataset"),
     "index": CommandSpec("Make what conversion retrieves from.", "timbre.cli.index:index"),
+    "train": CommandSpec("Train a voice on a dataset.", "timbre.cli.train:train"),
     "voice": CommandSpec("List and show the voices on this machine.", "timbre.cli.voice:voice"),
     "weights": CommandSpec("List, find, add and fetch weights files.", "timbre.cli.weights:weights"),
     "evaluate": CommandSpec("Measure how good a conversion is.", "timbre.cli.evaluate:evaluate"),
@@ -26,4 +27,4 @@ COMMANDS: dict[str, CommandSpec] = {
 }
 
 # Options that take several values after one name, as in `--like a.wav b.wav`.
-LIST_OPTIONS = frozenset({"--like"})
+LIST_OPTIONS = frozenset({"--like", "--probe"})

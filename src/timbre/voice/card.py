@@ -33,6 +33,7 @@ class VoiceCard:
     speakers: tuple[str, ...] = ()  # where it holds several
     base: str = ""  # name of the base model it needs; "" where it brings all its networks
     base_sha256: str = ""  # of that base's weights: a voice fits one base only
+    decoder_sha256: str = ""  # of the voice's own decoder; "" where it uses the base's
     reference_s: float = 0.0  # seconds of sound it was made from
     family: str = "fast"
     format: int = FORMAT

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from safetensors.torch import save as serialize
 from torch import Tensor
 
@@ -18,13 +20,13 @@ from timbre.errors import VoiceError
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder, Timbre
-from timbre.voice.base import Base
+from timbre.voice.base import Base, with_decoder
 from timbre.voice.card import VoiceCard
 from timbre.voice.equaliser import make_equaliser
 from timbre.voice.render import FastRenderer
 from timbre.voice.saving import new_voice
 
-REFERENCE_FILE = "reference.safetensors"
+REFERENCE_FILE, DECODER_FILE = "reference.safetensors", "decoder.safetensors"
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,33 @@ class FastVoice:
         """Render frames [T] whole; returns sound [T * hop_samples] at `sample_rate_hz`."""
         return self.renderer(settings).push(frames, last=True)
 
-    def save(self, folder: Path, *, force: bool = False) -> VoiceCard:
-        """Write the voice as a folder (voice.json, reference.safetensors in half precision), all or nothing.
+    def save(self, folder: Path, *, force: bool = False, extras: Mapping[str, bytes] | None = None) -> VoiceCard:
+        """Write the voice as a folder, all or nothing: voice.json, and in half precision reference.safetensors.
 
+        A voice that was trained brings its decoder.safetensors too. `extras` are more files for its users, by name.
         Raises OutputError where `folder` exists without `force`, or is anything but a voice: only a voice is replaced.
         """
+        decoder = _halved(self.base.networks.decoder.state_dict()) if self.base.is_tuned else None
+        card = replace(self.card, decoder_sha256="" if decoder is None else hashlib.sha256(decoder).hexdigest())
         with new_voice(folder, force=force) as temporary:
-            self.card.save(temporary)
-            tensors = {name: value.half().contiguous().cpu() for name, value in vars(self.reference).items()}
-            (temporary / REFERENCE_FILE).write_bytes(serialize(tensors))
-        return replace(self.card, path=str(folder))
+            card.save(temporary)
+            (temporary / REFERENCE_FILE).write_bytes(_halved(vars(self.reference)))
+            if decoder is not None:
+                (temporary / DECODER_FILE).write_bytes(decoder)
+            for name, content in (extras or {}).items():
+                (temporary / name).write_bytes(content)
+        return replace(card, path=str(folder))
+
+
+def _halved(tensors: Mapping[str, Tensor]) -> bytes:
+    return serialize({name: tensor.half().contiguous().cpu() for name, tensor in tensors.items()})
 
 
 def read_voice(folder: Path, base: Base) -> FastVoice:
     """Read a voice folder written by `FastVoice.save`; raises VoiceError where it is damaged or does not fit `base`."""
     card = VoiceCard.read(folder)
+    if card.decoder_sha256 and card.base_sha256 == base.sha256:
+        base = _with_own_decoder(card, folder, base)
     try:
         tensors = load_file(folder / REFERENCE_FILE)
         reference = Reference(**{name: value.float().to(base.device) for name, value in tensors.items()})
@@ -108,6 +122,20 @@ def read_voice(folder: Path, base: Base) -> FastVoice:
     if fault is not None and card.base_sha256 == base.sha256:
         raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({fault}); get or make it again")
     return FastVoice(card, base, reference)
+
+
+def _with_own_decoder(card: VoiceCard, folder: Path, base: Base) -> Base:
+    """Return the base with the decoder that lies in the voice's folder; raises VoiceError where it is damaged."""
+    try:
+        content = (folder / DECODER_FILE).read_bytes()
+        if hashlib.sha256(content).hexdigest() != card.decoder_sha256:
+            raise ValueError("its decoder has changed")
+        decoder = FastDecoder(**vars(base.shape.decoder))
+        decoder.load_state_dict({name: tensor.float() for name, tensor in load(content).items()})
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({reason}); get or make it again") from error
+    return with_decoder(base, decoder.eval().requires_grad_(False).to(base.device))
 
 
 def _fault(reference: Reference, base: Base) -> str | None:

@@ -1,0 +1,131 @@
+"""What training of the fast family gains over the untouched base, for a speaker whom the base has not heard.
+
+    python -m benchmarks.finetune --work FOLDER [--data FOLDER] [--minutes 10]
+
+Five minutes of recordings of the speaker become a dataset and `timbre train` learns from it. Other recordings of the
+same speaker judge what is made of sentences of the five held-out English readers, none of whom takes part in the
+training: once with the untouched base and the dataset's recordings as reference, once with the trained voice.
+FOLDER is kept, so that an interrupted benchmark goes on; give a new one for a new measurement.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.conditions import conditions
+from benchmarks.quality.held_out import ENGLISH, MIN_SOURCE_S
+from recipes.base.hidden import HIDDEN_SPEAKERS
+from timbre.config.convert import ConvertSettings
+from timbre.convert.arrays import LoadedVoice
+from timbre.evaluate.intelligibility import compare_words, recognise_english
+from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
+from timbre.evaluate.waves import MonoWave, read_mono_wave
+from timbre.voice.catalog import Voice, load_voice, voice_like
+
+SPEAKER = "msc_malayalam/spk003"
+LEARNED_S, N_JUDGING, N_SOURCES_EACH, N_PROBES = 300.0, 15, 4, 3
+
+Row = Mapping[str, str]
+
+
+def rows_of(data: Path) -> list[Row]:
+    """Read the manifest of the recordings."""
+    with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def split(rows: Sequence[Row], data: Path) -> tuple[list[Path], list[Path]]:
+    """Return the speaker's recordings that judge (the first ones) and those of the next five minutes."""
+    own = [row for row in rows if row["speaker"] == SPEAKER]
+    learned, seconds = [], 0.0
+    for row in own[N_JUDGING:]:
+        if seconds >= LEARNED_S:
+            break
+        learned.append(data / row["path"])
+        seconds += float(row["seconds"])
+    return [data / row["path"] for row in own[:N_JUDGING]], learned
+
+
+def sources(rows: Sequence[Row], data: Path) -> list[Path]:
+    """Return sentences of the held-out English readers."""
+    chosen = []
+    for speaker in ENGLISH:
+        long = [row for row in rows if row["speaker"] == speaker and float(row["seconds"]) >= MIN_SOURCE_S]
+        chosen += [data / row["path"] for row in long[:N_SOURCES_EACH]]
+    return chosen
+
+
+def probes(rows: Sequence[Row], data: Path) -> list[Path]:
+    """Return sentences of three other readers, for the choice of the best checkpoint."""
+    readers: dict[str, Path] = {}
+    for row in rows:
+        if row["source"] == "librispeech" and row["speaker"] not in HIDDEN_SPEAKERS and float(row["seconds"]) > 6:
+            readers.setdefault(row["speaker"], data / row["path"])
+    return list(readers.values())[:N_PROBES]
+
+
+def prepare(work: Path, learned: Sequence[Path]) -> None:
+    """Make the dataset."""
+    raw = work / "raw"
+    if not raw.exists():
+        raw.mkdir(parents=True)
+        for path in learned:
+            shutil.copy(path, raw)
+    timbre("prepare", raw, "-o", work / "dataset", "--speaker", "spk003", "--pitch", "pm")
+
+
+def timbre(*words: object) -> None:
+    """Run a command."""
+    subprocess.run([sys.executable, "-m", "timbre", *map(str, words)], check=True)
+
+
+def judge(voice: Voice, heard: Sequence[tuple[MonoWave, tuple[str, ...]]], target: np.ndarray) -> dict[str, float]:
+    """Return mean similarity and word disagreement of all sources in a voice."""
+    similarity, disagreement = [], []
+    for source, words in heard:
+        made = LoadedVoice(voice).convert(source.samples, source.sample_rate_hz, ConvertSettings(pitch_shift="auto"))
+        wave = MonoWave(made, voice.sample_rate_hz)
+        similarity.append(voice_cosine(embed_speaker(wave), target))
+        rate = compare_words(words, recognise_english(wave)).word_disagreement
+        if rate is not None:
+            disagreement.append(rate)
+    return {"similarity": float(np.mean(similarity)), "words": float(np.mean(disagreement))}
+
+
+def main() -> None:
+    """Prepare, train and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options of timbre train")
+    arguments = parser.parse_args()
+    print(conditions(), flush=True)
+    rows = rows_of(arguments.data)
+    judging, learned = split(rows, arguments.data)
+    prepare(arguments.work, learned)
+    words = ("--minutes", arguments.minutes, "--patience", 0, "--probe", *probes(rows, arguments.data))
+    timbre("train", arguments.work / "dataset", "-o", arguments.work / "run", *words, *arguments.options)
+    own = [embed_speaker(read_mono_wave(path)) for path in judging]
+    target = mean_voice(own)
+    ceiling = np.mean([voice_cosine(one, mean_voice([*own[:at], *own[at + 1 :]])) for at, one in enumerate(own)])
+    waves = [read_mono_wave(path) for path in sources(rows, arguments.data)]
+    heard = [(wave, recognise_english(wave)) for wave in waves]
+    floor = np.mean([voice_cosine(embed_speaker(wave), target) for wave in waves])
+    print(f"{len(waves)} sentences; similarity from {floor:.3f} (unconverted) to {ceiling:.3f} (the speaker)")
+    for name, voice in (("untouched base", voice_like(learned)), ("trained", load_voice(arguments.work / "run/voice"))):
+        numbers = judge(voice, heard, target)
+        print(f"{name:<16} similarity {numbers['similarity']:.3f}  words changed {numbers['words']:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""What a user may choose for training a voice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from timbre.config.options import Settings, option
+from timbre.errors import SettingsError
+
+_FREE_FIELDS = (
+    "minutes",
+    "steps",
+    "epochs",
+    "patience",
+    "checkpoint_minutes",
+    "checkpoint_steps",
+    "keep_checkpoints",
+    "probe_minutes",
+    "device",
+    "name",
+    "licence",
+    "attribution",
+    "consent",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(Settings):
+    """What a user may choose for training; raises SettingsError where nothing would ever end it."""
+
+    family: str = option("fast", "family of the voice: fast starts from the packaged base", choices=("fast",))
+    speaker: str | None = option(None, "the speaker of the dataset to learn, where it holds several")
+    minutes: float | None = option(None, "stop after so many minutes, probes included", low=0, high=1e6)
+    steps: int | None = option(None, "stop after so many steps", low=0, high=10**9)
+    epochs: float | None = option(None, "stop when so many times the dataset's sound was heard", low=0, high=1e6)
+    patience: int = option(5, "stop after so many probes without gain; 0 never does", low=0, high=10**6)
+    batch_size: int = option(6, "items in each step, for each process", low=1, high=4096)
+    segment_s: float = option(1.1, "seconds of sound judged in each item", low=0.2, high=10)
+    learning_rate: float = option(1e-3, "step size of the optimizer", low=1e-8, high=0.1)
+    base_share: float = option(
+        0.25, "share of further items that hold the base's other voices, and so its words, in place", low=0, high=4
+    )
+    seed: int = option(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
+    precision: str = option(
+        "auto",
+        "exact is float32, fast bfloat16, auto fast where the processor has units for it",
+        choices=("auto", "exact", "fast"),
+    )
+    device: str = option("auto", "where to compute: auto takes a GPU where there is one", choices=("auto", "cpu"))
+    checkpoint_minutes: float = option(2.0, "minutes between checkpoints", low=0.01, high=1e6)
+    checkpoint_steps: int | None = option(None, "steps between checkpoints, instead of minutes", low=1, high=10**9)
+    keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, besides the best", low=1, high=10**6)
+    probe_minutes: float = option(2.0, "minutes between probes", low=0.01, high=1e6)
+    name: str | None = option(None, "name of the voice; by default that of its speaker")
+    licence: str = option("unknown", "licence of the voice, for its card")
+    attribution: str = option("", "whom to name where the voice is used, for its card")
+    consent: str = option("", "how the speaker agreed to this use, for its card")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.minutes is self.steps is self.epochs is None and self.patience == 0:
+            raise SettingsError("nothing would end the training; give minutes, steps, epochs or patience")
+
+    @property
+    def lasting(self) -> dict[str, object]:
+        """Return what must stay the same when a run goes on: all but when, and the card."""
+        return {name: value for name, value in self.to_mapping().items() if name not in _FREE_FIELDS}

@@ -1,0 +1,248 @@
+"""The loop that trains a voice of any family: steps, probes, checkpoints, and when to stop."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from timbre.config.train import TrainSettings
+from timbre.dataset.places import write_text
+from timbre.train.board import Board
+from timbre.train.checkpoints import Checkpoints
+from timbre.train.curve import draw_curves
+from timbre.train.run_folder import CHECKPOINTS_FOLDER, CURVE_FILE, EVENTS_FOLDER, SCORES_FILE
+from timbre.train.trainee import Trainee
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+SHOWN_EVERY_STEPS = 10
+_SAVE, _PROBE, _STOP, _INTERRUPTED = 1, 2, 4, 8
+
+
+@dataclass(frozen=True)
+class Score:
+    """One probe of the history."""
+
+    step: int
+    minutes: float
+    score: float
+    numbers: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training is."""
+
+    step: int
+    spent_s: float
+    done: float  # 0 to 1, by whatever ends it first; 0 where only patience does
+    total_loss: float
+    best: Score | None
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a training ended."""
+
+    step: int
+    spent_s: float
+    reason: str  # in words
+    history: tuple[Score, ...]
+
+    @property
+    def best(self) -> Score:
+        """The probe with the largest score; of equals the first."""
+        return max(self.history, key=lambda score: score.score)
+
+
+class Engine:
+    """One training in one process; all processes of a run do the same, the first one writes."""
+
+    def __init__(self, trainee: Trainee, run: Path, settings: TrainSettings, accelerator: Accelerator) -> None:
+        self._trainee, self._run, self._settings, self._accelerator = trainee, run, settings, accelerator
+        self._checkpoints = Checkpoints(run / CHECKPOINTS_FOLDER)
+        self._history: list[Score] = []
+        self._step, self._spent_s = 0, 0.0
+        self._saved_step, self._saved_s, self._probed_s = -1, 0.0, 0.0
+        self._interrupted = False
+
+    def train(self, on_progress: Callable[[Progress], None] | None = None) -> Ended:
+        """Train from the newest checkpoint, or from the start, until something ends it.
+
+        Raises KeyboardInterrupt once all is saved where SIGINT or SIGTERM came, WeightsError for a damaged checkpoint.
+        """
+        self._resume()
+        board = Board(self._run / EVENTS_FOLDER, self._step) if self._accelerator.is_main_process else None
+        began = time.monotonic() - self._spent_s
+        try:
+            with self._signals_noted():
+                return self._loop(began, board, on_progress)
+        finally:
+            if board is not None:
+                board.close()
+
+    def load_best(self, ended: Ended) -> None:
+        """Put the best checkpoint into the networks."""
+        self._checkpoints.load(ended.best.step, self._trainee.modules, {})
+
+    def _loop(self, began: float, board: Board | None, on_progress: Callable[[Progress], None] | None) -> Ended:
+        while True:
+            self._spent_s = time.monotonic() - began
+            reason = self._limit_reached()
+            due = self._agreed(self._due(reason is not None))
+            if due & _PROBE:
+                self._probe(board)
+                self._spent_s = time.monotonic() - began
+                self._probed_s = self._spent_s
+                reason = reason or self._patience_ended()
+                due |= self._agreed(_STOP * (reason is not None))
+            if due & (_SAVE | _PROBE | _STOP | _INTERRUPTED):
+                self._save()
+            if due & _INTERRUPTED:
+                raise KeyboardInterrupt
+            if due & _STOP:
+                break
+            losses = self._trainee.step(self._step)
+            self._step += 1
+            if self._step % SHOWN_EVERY_STEPS == 0 and self._accelerator.is_main_process:
+                self._show(losses, board, on_progress)
+        return Ended(self._step, self._spent_s, reason or "the first process ended it", self._shared_history())
+
+    def _due(self, at_limit: bool) -> int:
+        """Return what is to be done before the next step."""
+        settings, fresh = self._settings, not self._history
+        new = self._step > self._saved_step
+        due = 0
+        if settings.checkpoint_steps is not None:
+            due |= _SAVE * (new and self._step % settings.checkpoint_steps == 0)
+        else:
+            due |= _SAVE * (new and self._spent_s - self._saved_s >= 60 * settings.checkpoint_minutes)
+        waited = self._spent_s - self._probed_s >= 60 * settings.probe_minutes
+        unheard = fresh or self._history[-1].step < self._step
+        due |= _PROBE * (fresh or (unheard and (waited or at_limit)))
+        due |= _STOP * at_limit
+        # Nothing is lost where an interruption comes before the first probe: it is made again.
+        return _INTERRUPTED | (_SAVE * new) if self._interrupted else due
+
+    def _limit_reached(self) -> str | None:
+        """Say which of the limits was reached; None where there is still something to do."""
+        settings = self._settings
+        if settings.steps is not None and self._step >= settings.steps:
+            return f"{settings.steps} steps were asked for"
+        if settings.minutes is not None and self._spent_s >= 60 * settings.minutes:
+            return f"{settings.minutes:g} minutes were asked for"
+        if settings.epochs is not None and self._epochs >= settings.epochs:
+            return f"{settings.epochs:g} epochs were asked for"
+        return None
+
+    def _patience_ended(self) -> str | None:
+        """Say so where the last probes brought no gain."""
+        patience = self._settings.patience
+        n_since = len(self._history) - 1 - self._history.index(self._best) if self._history else 0
+        return f"{patience} probes brought no gain" if 0 < patience <= n_since else None
+
+    @property
+    def _epochs(self) -> float:
+        items: int = self._step * self._settings.batch_size * self._accelerator.num_processes
+        return items / self._trainee.items_per_epoch
+
+    def _agreed(self, due: int) -> int:
+        """Return what the first process decided."""
+        if self._accelerator.num_processes == 1:
+            return due
+        from accelerate.utils import broadcast
+
+        decided = broadcast(torch.tensor([due], device=self._accelerator.device))
+        return int(decided.item())
+
+    def _shared_history(self) -> tuple[Score, ...]:
+        """Return the probes of the first process, which is the only one that listens."""
+        held = [self._history]
+        if self._accelerator.num_processes > 1:
+            from accelerate.utils import broadcast_object_list
+
+            broadcast_object_list(held)
+        return tuple(held[0])
+
+    def _probe(self, board: Board | None) -> None:
+        if not self._accelerator.is_main_process:
+            return
+        result = self._trainee.probe()
+        self._history.append(Score(self._step, round(self._spent_s / 60, 2), result.score, dict(result.numbers)))
+        record = {"best_step": self._best.step, "history": [asdict(score) for score in self._history]}
+        write_text(self._run / SCORES_FILE, json.dumps(record, indent=1) + "\n")
+        rows = {"score": [score.score for score in self._history]}
+        rows |= {name: [score.numbers[name] for score in self._history] for name in list(result.numbers)[:3]}
+        steps = [score.step for score in self._history]
+        write_text(self._run / CURVE_FILE, draw_curves(steps, rows, self._best.step))
+        if board is not None:
+            board.probe(self._step, result)
+
+    def _save(self) -> None:
+        if self._accelerator.is_main_process:
+            facts = {"spent_s": self._spent_s, "history": [asdict(score) for score in self._history]}
+            self._checkpoints.save(self._step, self._trainee.modules, self._trainee.optimizers, facts)
+            self._checkpoints.tidy(self._settings.keep_checkpoints, self._best.step if self._history else None)
+        self._saved_step, self._saved_s = self._step, self._spent_s
+        self._accelerator.wait_for_everyone()
+
+    def _resume(self) -> None:
+        steps = self._checkpoints.steps()
+        if not steps:
+            return
+        facts = self._checkpoints.load(steps[-1], self._trainee.modules, self._trainee.optimizers)
+        self._step, self._spent_s = int(facts["step"]), float(facts["spent_s"])
+        self._saved_step, self._saved_s, self._probed_s = self._step, self._spent_s, self._spent_s
+        self._history = [Score(**score) for score in facts["history"]]
+
+    @property
+    def _best(self) -> Score:
+        return max(self._history, key=lambda score: score.score)
+
+    def _show(
+        self, losses: dict[str, Any], board: Board | None, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        values = {name: float(loss) for name, loss in losses.items()}
+        if board is not None:
+            board.losses(self._step, values, self._settings.learning_rate)
+        if on_progress is not None:
+            best = self._best if self._history else None
+            on_progress(Progress(self._step, self._spent_s, self._done(), values["total"], best))
+
+    def _done(self) -> float:
+        settings = self._settings
+        shares = [0.0]
+        shares += [self._step / settings.steps] if settings.steps else []
+        shares += [self._spent_s / (60 * settings.minutes)] if settings.minutes else []
+        shares += [self._epochs / settings.epochs] if settings.epochs else []
+        return min(1.0, max(shares))
+
+    @contextmanager
+    def _signals_noted(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM instead of stopping in the middle of a step; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self._interrupted:
+                raise KeyboardInterrupt
+            self._interrupted = True
+
+        earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in earlier.items():
+                signal.signal(number, handler)

@@ -1,0 +1,214 @@
+"""`timbre train` as a process: from a dataset to a run and its voice."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from timbre.config.train import TrainSettings
+from timbre.dataset.folder import open_dataset
+from timbre.errors import MissingExtraError, SettingsError
+from timbre.evaluate.waves import MonoWave, read_mono_wave
+from timbre.nn.precision import reduced_type
+from timbre.train import run_folder
+from timbre.train.engine import Ended, Engine, Progress
+from timbre.train.fast import FastTrainee, given_probe, load_speaker, make_judge, other_voices
+from timbre.train.fast_items import check_fits, choose_speaker
+from timbre.train.listening import Bounds, Judge, independent_embed
+from timbre.train.trainee import Trainee
+from timbre.voice.base import load_base
+from timbre.voice.card import VoiceCard
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+REHEARSALS, SMALL_BATCH = 3, 2
+MEMORY_SHARE = 0.8  # of what is free, that a step may take
+LITTLE_S, SHORT_OF_CEILING = 120.0, 0.05
+SAMPLE_S, SAMPLE_FILE, TRAINING_FILE = 5.0, "sample.flac", "training.json"
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What training costs here, as a few steps have shown."""
+
+    seconds_per_1000_steps: float
+    batch_bytes: int  # that a step needs beyond what is loaded
+    largest_batch: int  # that fits into what is free
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What is known before the first step."""
+
+    speaker: str
+    train_s: float
+    device: str
+    reduced: bool  # in bfloat16
+    estimate: Estimate
+    bounds: Bounds
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training made."""
+
+    voice: VoiceCard
+    ended: Ended
+    bounds: Bounds
+    summary: str  # a paragraph for people
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told: at the beginning, and while it goes on."""
+
+    begun: Callable[[Begun], None]
+    moved: Callable[[Progress], None]
+
+
+def train(
+    dataset_folder: Path, run: Path, settings: TrainSettings, probes: Sequence[Path], listeners: Listeners
+) -> TrainResult | None:
+    """Train a voice, or go on with the run in `run`, and write the best checkpoint as the voice RUN/voice.
+
+    Of several processes the first one listens, writes and returns the result, the others None.
+
+    `probes` are recordings of other speakers to listen to; without any, clips of the dataset that packaged voices say
+    are taken. Raises DatasetError for a dataset that cannot be learned from, OutputError for a run that was begun with
+    something else, SettingsError for a batch that does not fit, MissingExtraError, KeyboardInterrupt once all is saved.
+    """
+    dataset = open_dataset(dataset_folder)
+    name = choose_speaker(dataset, settings.speaker)
+    waves = {path.stem: read_mono_wave(path) for path in probes}
+    accelerator, reduced = _accelerator(settings)
+    base = load_base(device=str(accelerator.device))
+    check_fits(dataset, base)
+    voices = other_voices(base)
+    speaker = load_speaker(dataset, name, base, voices)
+    trainee = FastTrainee(base, speaker, voices, settings)
+    trainee.prepare(accelerator)
+    judge = make_judge(base, speaker, voices, [given_probe(stem, wave) for stem, wave in waves.items()])
+    trainee.listen_with(judge)
+    estimate = measure(trainee, settings.batch_size, accelerator)
+    with accelerator.main_process_first():
+        computing = f"{accelerator.device.type} in {'bfloat16' if reduced else 'float32'}"
+        run_folder.begin(run, settings, dataset, base.sha256, computing, accelerator.num_processes)
+    notes = _notes(speaker.train_s, judge, bool(probes))
+    device = str(accelerator.device)
+    if accelerator.is_main_process:
+        listeners.begun(Begun(name, speaker.train_s, device, reduced, estimate, judge.bounds, notes))
+    engine = Engine(trainee, run, settings, accelerator)
+    ended = engine.train(listeners.moved)
+    if not accelerator.is_main_process:
+        return None
+    engine.load_best(ended)
+    return _finished(trainee, judge, ended, run, speaker.train_s)
+
+
+def _accelerator(settings: TrainSettings) -> tuple[Accelerator, bool]:
+    """Return accelerate's handle and whether it computes in bfloat16; raises MissingExtraError, DeviceError."""
+    try:
+        from accelerate import Accelerator
+        from accelerate.state import AcceleratorState
+    except ImportError as error:
+        raise MissingExtraError("accelerate", "train", "training") from error
+    AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
+    on_cpu = settings.device == "cpu"
+    device = Accelerator(cpu=on_cpu, mixed_precision="no").device
+    reduced = reduced_type(settings.precision, device) == torch.bfloat16
+    AcceleratorState._reset_state()
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if reduced else "no"), reduced
+
+
+def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Estimate:
+    """Do a few steps without learning and say what they cost in time and memory.
+
+    Memory is measured with a small batch first; raises SettingsError where the asked one cannot fit.
+    """
+    from timbre.train.memory import MemoryPeak, free_bytes  # whose package belongs to the extra
+
+    small = min(batch_size, SMALL_BATCH)
+    free = free_bytes(accelerator.device)
+    with MemoryPeak(accelerator.device) as peak:
+        trainee.rehearse(small)
+    item_bytes = max(peak.risen_bytes / small, 1.0)
+    largest = int(MEMORY_SHARE * free / item_bytes)
+    if largest < batch_size:
+        raise SettingsError(
+            f"a batch of {batch_size} needs {item_bytes * batch_size / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are "
+            f"free; give a batch_size of at most {max(1, largest)}"
+        )
+    trainee.rehearse(batch_size)  # the first is slower
+    started = time.perf_counter()
+    for _ in range(REHEARSALS):
+        trainee.rehearse(batch_size)
+    seconds = (time.perf_counter() - started) / REHEARSALS
+    return Estimate(1000 * seconds, round(item_bytes * batch_size), largest)
+
+
+def _notes(train_s: float, judge: Judge, has_probes: bool) -> tuple[str, ...]:
+    notes = []
+    if train_s < LITTLE_S:
+        notes.append(f"{train_s:.0f} s of sound are little; {LITTLE_S / 60:g} minutes make a clearly better voice")
+    if not has_probes:
+        notes.append("probes are clips of the dataset said by packaged voices; --probe takes recordings of your own")
+    if independent_embed() is None:
+        notes.append("similarity is judged by the base's own speaker encoder, as Resemblyzer is not installed")
+    if has_probes and not any(probe.words for probe in judge.probes):
+        notes.append("no English words were heard in the probes, so that words are not compared")
+    return tuple(notes)
+
+
+def _finished(trainee: FastTrainee, judge: Judge, ended: Ended, run: Path, train_s: float) -> TrainResult:
+    """Write the voice of the best checkpoint and say what was reached."""
+    voice = trainee.voice()
+    summary = summarise(ended, judge.bounds, train_s)
+    record = {"best": asdict(ended.best), "bounds": asdict(judge.bounds), "steps": ended.step, "summary": summary}
+    sample = trainee.convert(voice, judge.probes[0])
+    extras = {SAMPLE_FILE: _flac(sample), TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}
+    card = voice.save(run / run_folder.VOICE_FOLDER, force=True, extras=extras)
+    return TrainResult(card, ended, judge.bounds, summary)
+
+
+def summarise(ended: Ended, bounds: Bounds, train_s: float) -> str:
+    """Say in a paragraph what was reached, what limits it and what would help."""
+    first, best = ended.history[0], ended.best
+    similarity = best.numbers["similarity"]
+    said = [
+        f"Training ended after {ended.step} steps and {ended.spent_s / 60:.1f} minutes because {ended.reason}.",
+        f"The best probe was at step {best.step}: similarity {similarity:.3f} "
+        f"(untouched base {first.numbers['similarity']:.3f}, unconverted {bounds.floor:.3f}, "
+        f"the speaker's own recordings {bounds.ceiling:.3f}), content distance "
+        f"{best.numbers['content_distance']:.3f} (untouched base {first.numbers['content_distance']:.3f}).",
+    ]
+    if best.step == 0:
+        said.append("No step was better than the untouched base; more or cleaner recordings would help.")
+    elif bounds.ceiling - similarity < SHORT_OF_CEILING:
+        said.append("The voice is as close to its recordings as they are to each other; more training cannot help.")
+    elif best is ended.history[-1]:
+        said.append("The last probe was the best, so more time would help: run the same command with more of it.")
+    elif train_s < LITTLE_S:
+        said.append(f"What limits it is the {train_s:.0f} s of sound; more recordings would help more than more time.")
+    else:
+        said.append("The probes after it were not better; recordings of other words and pitches may help more.")
+    return " ".join(said)
+
+
+def _flac(wave: MonoWave) -> bytes:
+    import soundfile
+
+    samples = wave.samples[: round(SAMPLE_S * wave.sample_rate_hz)]
+    peak = max(1.0, float(np.abs(samples).max()))
+    file = io.BytesIO()
+    soundfile.write(file, samples / peak, wave.sample_rate_hz, format="FLAC", subtype="PCM_16")
+    return file.getvalue()

@@ -1,0 +1,202 @@
+"""`timbre train` from a dataset to a voice that converts, with toy networks: interruptions, refusals, the record."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.flow.command import WorkFolder
+from tests.toy_fast_dataset import write_fast_dataset
+from timbre.config.train import TrainSettings
+from timbre.errors import SettingsError, TimbreError
+from timbre.train.pipeline import Begun, Listeners, TrainResult, train
+from timbre.train.trainee import ProbeResult
+from timbre.voice.base import load_base
+from timbre.voice.catalog import load_voice
+
+pytest.importorskip("accelerate")
+pytest.importorskip("tensorboard")
+
+QUICK = ("--batch-size", "2", "--segment-s", "0.3", "--precision", "exact", "--device", "cpu")
+ANY_NUMBERS = {"similarity": 0.5, "content_distance": 0.1}
+SETTINGS = {"batch_size": 2, "segment_s": 0.3, "precision": "exact", "device": "cpu"}
+
+
+@pytest.fixture(scope="session")
+def dataset(toy_assets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dataset as the toy base hears it, for reading only."""
+    return write_fast_dataset(tmp_path_factory.mktemp("fast") / "ds", load_base(toy_assets_folder / "base"))
+
+
+@pytest.fixture(autouse=True)
+def cheap_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the toy base judge voices, which is quicker than the independent encoder."""
+    monkeypatch.setattr("timbre.train.fast.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
+
+
+@pytest.fixture
+def no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out listening, which takes longer than learning here."""
+    monkeypatch.setattr("timbre.train.fast.FastTrainee.probe", lambda _: ProbeResult(0.0, ANY_NUMBERS))
+
+
+def run(dataset: Path, folder: Path, moved: Callable[..., None] = lambda progress: None, **more: object) -> TrainResult:
+    """Train in this process without the command line."""
+    listeners = Listeners(lambda begun: None, moved)
+    result = train(dataset, folder, TrainSettings.from_mapping({**SETTINGS, **more}), [], listeners)
+    assert result is not None
+    return result
+
+
+def state(run_folder: Path, step: int) -> dict[str, torch.Tensor]:
+    return load_file(run_folder / "checkpoints" / f"step-{step:08d}" / "state.safetensors")
+
+
+def assert_same_state(first: Path, second: Path, step: int) -> None:
+    one, other = state(first, step), state(second, step)
+    assert one.keys() == other.keys() and any(key.startswith("optimizer.") for key in one)
+    for key, value in one.items():
+        assert torch.equal(value, other[key]), key
+
+
+def test_a_dataset_becomes_a_voice_that_converts(work: WorkFolder, dataset: Path) -> None:
+    facts = ("--licence", "CC0 1.0", "--consent", "it is a machine", "--name", "eva")
+    made = work.run("train", dataset, "-o", work / "run", "--steps", "10", *QUICK, *facts)
+    assert made.code == 0, made.err
+    assert "1000 steps" in made.out and "similarity" in made.out and "10 steps were asked for" in made.out
+    card = json.loads((work / "run" / "voice" / "voice.json").read_text(encoding="utf-8"))
+    assert (card["name"], card["licence"], card["consent"]) == ("eva", "CC0 1.0", "it is a machine")
+    assert card["base_sha256"] and card["decoder_sha256"] and card["highest_f0_hz"] > card["lowest_f0_hz"] > 0
+    assert {path.name for path in (work / "run" / "voice").iterdir()} >= {"sample.flac", "training.json"}
+    assert list((work / "run" / "events").glob("events.*"))
+    scores = json.loads((work / "run" / "scores.json").read_text(encoding="utf-8"))
+    assert [score["step"] for score in scores["history"]] == [0, 10]
+    assert (work / "run" / "scores.svg").read_text(encoding="utf-8").startswith("<svg")
+    source = work.sing("song.wav", 0.5)
+    assert work.convert(source, "-o", work / "out.wav", voice=str(work / "run" / "voice")).code == 0
+
+
+def test_the_best_checkpoint_and_not_the_last_becomes_the_voice(
+    toy_assets: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = iter((0.1, 0.5, 0.2, 0.3))
+    monkeypatch.setattr("timbre.train.fast.score_of", lambda numbers: next(scores))
+    for steps in (0, 2, 4):
+        result = run(dataset, tmp_path / "run", steps=steps, keep_checkpoints=1)
+    assert result.ended.best.step == 2
+    assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
+        "step-00000002",
+        "step-00000004",
+    ]
+    voice, best = load_voice(tmp_path / "run" / "voice"), state(tmp_path / "run", 2)
+    for name, tensor in voice.base.networks.decoder.state_dict().items():  # type: ignore[union-attr]
+        assert torch.equal(tensor, best[f"averaged.{name}"].half().float()), name
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_a_resumed_run_gives_the_numbers_of_an_undisturbed_one(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
+    run(dataset, tmp_path / "calm", steps=4)
+    for steps in (1, 4):
+        run(dataset, tmp_path / "resumed", steps=steps)
+    assert_same_state(tmp_path / "calm", tmp_path / "resumed", 4)
+    run(dataset, tmp_path / "other", steps=4, seed=1)
+    calm, other = (state(tmp_path / name, 4)["decoder.output.weight"] for name in ("calm", "other"))
+    assert not torch.equal(calm, other)
+
+
+@pytest.mark.usefixtures("no_probes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_leaves(toy_assets: Path, dataset: Path, tmp_path: Path, number: int) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, tmp_path / "run", moved=lambda progress: signal.raise_signal(number), steps=20)
+    assert (tmp_path / "run" / "checkpoints" / "step-00000010").is_dir()
+    assert not (tmp_path / "run" / "voice").exists()
+    assert run(dataset, tmp_path / "run", steps=11).ended.step == 11
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_an_interruption_is_told_by_the_exit_code(
+    work: WorkFolder, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timbre.cli.progress.TrainingBar.move", lambda *_: signal.raise_signal(signal.SIGTERM))
+    assert work.run("train", dataset, "-o", work / "run", "--steps", "20", *QUICK).code == 130
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_another_run_than_that_of_the_folder_is_refused(
+    toy_assets: Path, dataset: Path, tmp_path: Path, work: WorkFolder
+) -> None:
+    run(dataset, tmp_path / "run", steps=1)
+    begun = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    assert begun["settings"]["seed"] == 0 and begun["dataset_sha256"] and begun["versions"]["torch"]
+    words = ("train", dataset, "-o", tmp_path / "run", "--steps", "2")
+    work.refuses_to_run(*words, *QUICK, "--seed", "5", says="begun with seed 0 and not 5")
+    other = write_fast_dataset(tmp_path / "other", load_base(toy_assets / "base"), n_clips=8)
+    work.refuses_to_run("train", other, *words[2:], *QUICK, says="begun with another dataset")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "diary.txt").write_text("mine")
+    work.refuses_to_run("train", dataset, "-o", tmp_path / "full", "--steps", "1", *QUICK, says="holds other files")
+
+
+@pytest.mark.parametrize(
+    ("facts", "says"),
+    [
+        ({"encoder": "vec768l12"}, "prepared with the encoder 'vec768l12'"),
+        ({"n_clips": 4}, "6.0 s in 3 clips of 'eve' to learn from"),
+        ({"n_clips": 30, "seconds": 0.5}, "give a smaller segment_s"),
+    ],
+)
+def test_a_dataset_that_cannot_be_learned_from_is_refused(
+    toy_assets: Path, tmp_path: Path, facts: dict[str, object], says: str
+) -> None:
+    folder = write_fast_dataset(tmp_path / "ds", load_base(toy_assets / "base"), **facts)  # type: ignore[arg-type]
+    with pytest.raises(TimbreError, match=says):
+        run(folder, tmp_path / "run", steps=1)
+
+
+def test_a_batch_that_cannot_fit_is_refused(
+    toy_assets: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("timbre.train.memory.free_bytes", lambda device: 1000)
+    with pytest.raises(SettingsError, match="give a batch_size of at most 1"):
+        run(dataset, tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_missing_package_is_told_with_its_extra(
+    work: WorkFolder, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    work.refuses_to_run("train", dataset, "-o", work / "run", "--steps", "1", *QUICK, says="timbre[train]")
+
+
+def test_content_of_another_base_is_refused(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
+    base = load_base(toy_assets / "base")
+    weight = base.networks.content.bottleneck.weight
+    before = weight.clone()
+    weight.mul_(-1)
+    try:
+        with pytest.raises(TimbreError, match="prepared with another version of the base"):
+            run(dataset, tmp_path / "run", steps=1)
+    finally:
+        weight.copy_(before)
+
+
+def test_training_brings_the_sound_nearer(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
+    begun: list[Begun] = []
+    settings = TrainSettings.from_mapping({**SETTINGS, "steps": 60, "learning_rate": 3e-3})
+    result = train(dataset, tmp_path / "run", settings, [], Listeners(begun.append, lambda progress: None))
+    assert result is not None
+    first, last = result.ended.history
+    assert last.numbers["rebuilt_mel"] < 0.97 * first.numbers["rebuilt_mel"]
+    assert begun[0].speaker == "eve" and np.isclose(begun[0].train_s, 12.0)
+    assert begun[0].estimate.seconds_per_1000_steps > 0 and begun[0].estimate.largest_batch >= 2

@@ -1,0 +1,133 @@
+"""When a training probes, saves and stops, and what its checkpoints hold; with a trainee of one number."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from timbre.config.train import TrainSettings
+from timbre.errors import SettingsError, WeightsError
+from timbre.train.checkpoints import Checkpoints
+from timbre.train.curve import draw_curves
+from timbre.train.engine import Ended, Engine, Score
+from timbre.train.listening import Bounds
+from timbre.train.pipeline import summarise
+from timbre.train.trainee import ProbeResult
+
+accelerate = pytest.importorskip("accelerate")
+pytest.importorskip("tensorboard")
+
+
+class Counter:
+    """A trainee whose only weight counts its steps; its probes give `scores` one after the other."""
+
+    items_per_epoch = 10.0
+
+    def __init__(self, scores: Sequence[float] = ()) -> None:
+        self.net = torch.nn.Linear(1, 1, bias=False)
+        self.modules = {"net": self.net}
+        self.optimizer = torch.optim.AdamW(self.net.parameters(), 0.1)
+        self.optimizers = {"optimizer": self.optimizer}
+        self.scores = list(scores)
+        torch.nn.init.zeros_(self.net.weight)
+
+    def prepare(self, accelerator: object) -> None: ...
+
+    def rehearse(self, batch_size: int) -> None: ...
+
+    def step(self, number: int) -> dict[str, torch.Tensor]:
+        with torch.no_grad():
+            self.net.weight.add_(1.0)
+        return {"total": self.net.weight.detach().sum()}
+
+    def probe(self) -> ProbeResult:
+        return ProbeResult(self.scores.pop(0) if self.scores else 0.0, {"similarity": 0.5})
+
+
+def train(trainee: Counter, run: Path, **settings: object) -> Ended:
+    facts = TrainSettings.from_mapping({"batch_size": 1, **settings})
+    return Engine(trainee, run, facts, accelerate.Accelerator(cpu=True)).train()
+
+
+def test_patience_counts_probes_without_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(0, 10**6, 30))
+    monkeypatch.setattr("timbre.train.engine.time.monotonic", lambda: float(next(seconds)))
+    ended = train(Counter([0.1, 0.4, 0.3, 0.2, 0.9]), tmp_path, patience=2, probe_minutes=0.5)
+    assert [score.score for score in ended.history] == [0.1, 0.4, 0.3, 0.2]
+    assert (ended.best.score, ended.reason) == (0.4, "2 probes brought no gain")
+
+
+def test_each_limit_ends_the_training(tmp_path: Path) -> None:
+    assert train(Counter(), tmp_path / "steps", steps=7).step == 7
+    assert train(Counter(), tmp_path / "epochs", epochs=1.5).step == 15
+    assert train(Counter(), tmp_path / "minutes", minutes=0.0).step == 0
+    with pytest.raises(SettingsError, match="nothing would end"):
+        TrainSettings(patience=0)
+
+
+def test_checkpoints_by_steps_keep_the_newest_and_the_best(tmp_path: Path) -> None:
+    train(Counter([0.9, 0.1]), tmp_path, steps=9, checkpoint_steps=2, keep_checkpoints=2)
+    assert Checkpoints(tmp_path / "checkpoints").steps() == [0, 8, 9]
+    trainee = Counter()
+    assert train(trainee, tmp_path, steps=9).step == 9
+    assert trainee.net.weight.item() == 9.0
+
+
+def test_what_an_interrupted_writing_left_is_passed_over_and_tidied(tmp_path: Path) -> None:
+    train(Counter(), tmp_path, steps=2)
+    part = tmp_path / "checkpoints" / ".0123.part"
+    part.mkdir()
+    (part / "state.safetensors").write_bytes(b"half")
+    assert train(Counter(), tmp_path, steps=3).step == 3
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("file", ["state.safetensors", "state.json"])
+def test_a_damaged_checkpoint_is_named(tmp_path: Path, file: str) -> None:
+    train(Counter(), tmp_path, steps=2)
+    (tmp_path / "checkpoints" / "step-00000002" / file).write_bytes(b"{")
+    with pytest.raises(WeightsError, match=r"step-00000002 is damaged .*; delete that folder"):
+        train(Counter(), tmp_path, steps=3)
+
+
+def test_an_optimizer_comes_back_to_the_bit(tmp_path: Path) -> None:
+    def learn(optimizer: torch.optim.Optimizer, net: torch.nn.Linear) -> None:
+        optimizer.zero_grad()
+        net(torch.ones(1, 1)).pow(2).sum().backward()
+        optimizer.step()
+
+    first, second = Counter(), Counter()
+    torch.nn.init.ones_(first.net.weight)
+    for _ in range(3):
+        learn(first.optimizer, first.net)
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(3, first.modules, first.optimizers, {"spent_s": 1.5})
+    assert checkpoints.load(3, second.modules, second.optimizers) == {"step": 3, "spent_s": 1.5}
+    for trainee in (first, second):
+        learn(trainee.optimizer, trainee.net)
+    assert torch.equal(first.net.weight, second.net.weight)
+
+
+def test_curves_are_a_picture_with_a_point_for_each_probe() -> None:
+    picture = ElementTree.fromstring(draw_curves([0, 5, 9], {"score": [0.1, 0.5, 0.4], "a<b": [0.2, 0.2, 0.2]}, 5))
+    lines = [element.attrib["points"].split() for element in picture if element.tag.endswith("polyline")]
+    assert [len(line) for line in lines] == [3, 3]
+    assert any(element.text == "best: step 5" for element in picture)
+    draw_curves([0], {"score": [0.1]}, 0)
+
+
+def test_the_last_paragraph_tells_what_would_help() -> None:
+    def said(scores: Sequence[float], train_s: float, similarity: float = 0.6) -> str:
+        numbers = {"similarity": similarity, "content_distance": 0.2}
+        history = tuple(Score(10 * place, 1.0, score, numbers) for place, score in enumerate(scores))
+        return summarise(Ended(20, 60.0, "1 minutes were asked for", history), Bounds(0.5, 0.8), train_s)
+
+    assert "No step was better" in said([0.5, 0.4], 300)
+    assert "more time would help" in said([0.3, 0.4], 300)
+    assert "the 60 s of sound" in said([0.3, 0.4, 0.2], 60)
+    assert "The probes after it were not better" in said([0.3, 0.4, 0.2], 300)
+    assert "as close to its recordings" in said([0.3, 0.4], 300, similarity=0.79)

@@ -65,5 +65,13 @@ def test_the_same_rate_is_untouched_and_bad_rates_are_refused(resample: Resample
 
 def test_odd_rates_need_little_memory() -> None:
     groups = phase_groups(44_101, 16_000, 17.0, lambda distance: np.ones_like(distance))
-    assert sum(group.filters.numel() for group in groups) < 3_000_000  # as one dense bank: 700 million
+    assert sum(group.filters.size for group in groups) < 3_000_000  # as one dense bank: 700 million
     assert sum(len(group.filters) for group in groups) == 16_000
+
+
+def test_training_may_resample_after_inference() -> None:
+    with torch.inference_mode():
+        sinc_resample(torch.ones(100), 7, 5)
+    wave = torch.ones(100, requires_grad=True)
+    sinc_resample(wave, 7, 5).sum().backward()
+    assert wave.grad is not None and wave.grad.abs().sum() > 0

@@ -20,7 +20,7 @@ class PhaseGroup:
     """The filters of some neighbouring output phases over one shared window of input samples."""
 
     first_sample: int  # of the window, relative to the input sample under output phase 0; negative is before it
-    filters: Tensor  # [phases, taps] float32
+    filters: NDArray[np.float32]  # [phases, taps]; no tensor, which inference and training could not share
 
 
 def phase_groups(step_in: int, step_out: int, half_width: float, kernel: Kernel) -> tuple[PhaseGroup, ...]:
@@ -39,7 +39,7 @@ def phase_groups(step_in: int, step_out: int, half_width: float, kernel: Kernel)
         stop = -(-(int(phases[-1]) + 1) * step_in // step_out) + reach
         distance = np.arange(start, stop)[None, :] - phases[:, None] * (step_in / step_out)
         weights = np.where(np.abs(distance) <= half_width, kernel(distance), 0.0)
-        groups.append(PhaseGroup(start, torch.from_numpy(weights.astype(np.float32))))
+        groups.append(PhaseGroup(start, weights.astype(np.float32)))
     return tuple(groups)
 
 
@@ -57,7 +57,7 @@ def apply_phases(
     phases = []
     for group in groups:
         window = padded[..., before + group.first_sample :]
-        filters = group.filters.to(device=wave.device, dtype=wave.dtype)[:, None]
+        filters = torch.from_numpy(group.filters).to(device=wave.device, dtype=wave.dtype)[:, None]
         phases.append(functional.conv1d(window, filters, stride=step_in)[..., :n_blocks])
     # [B, step_out, blocks] -> [B, blocks * step_out]
     joined = torch.cat(phases, dim=1).transpose(1, 2).reshape(flat.shape[0], -1)

@@ -10,12 +10,12 @@ import pytest
 import soundfile
 
 from tests.flow.command import WorkFolder, stops_writing
+from timbre.audio.listing import FileProgress
 from timbre.cli.progress import ConversionBar
-from timbre.convert.files import Progress
 
 
-def interrupt_at(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[Progress], bool]) -> None:
-    def move(_: ConversionBar, progress: Progress) -> None:
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, wanted: Callable[[FileProgress], bool]) -> None:
+    def move(_: ConversionBar, progress: FileProgress) -> None:
         if wanted(progress):
             raise KeyboardInterrupt
 
@@ -70,7 +70,7 @@ def test_disk_that_is_full(work: WorkFolder, suffix: str, limit: int) -> None:
 
 
 def test_target_that_appears_meanwhile_is_kept(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    def move(_: ConversionBar, progress: Progress) -> None:
+    def move(_: ConversionBar, progress: FileProgress) -> None:
         if progress.done_s > 0:
             (work / "b.wav").write_bytes(b"another program's")
 

@@ -1,13 +1,25 @@
-"""Finds the sound files of a folder."""
+"""Finds the sound files of a folder, and tells how far the work on them is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from timbre.errors import AudioError
 
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".m4a", ".aac", ".webm", ".aif", ".aiff")
+
+
+@dataclass(frozen=True)
+class FileProgress:
+    """How far the work on a list of files is, in seconds of sound to do for the file at hand."""
+
+    source: Path
+    done_s: float
+    total_s: float
+    file_index: int
+    n_files: int
 
 
 def find_sounds(folder: Path) -> list[Path]:

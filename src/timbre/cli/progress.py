@@ -4,39 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
     from rich.progress import TaskID
 
+    from timbre.audio.listing import FileProgress
     from timbre.prepare.pipeline import Progress as PrepareProgress
     from timbre.train.engine import Progress as TrainProgress
-
-
-class FileProgress(Protocol):
-    """How far the work on a list of files is, in seconds of sound."""
-
-    @property
-    def source(self) -> Path:
-        """The file at hand."""
-
-    @property
-    def done_s(self) -> float:
-        """How much of it is done."""
-
-    @property
-    def total_s(self) -> float:
-        """How much there is to do for it."""
-
-    @property
-    def file_index(self) -> int:
-        """Its place among the files, from 0."""
-
-    @property
-    def n_files(self) -> int:
-        """How many files there are."""
 
 
 class _ShownBar:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from timbre import __version__
+from timbre.audio.listing import FileProgress
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
 from timbre.config.places import made_folder
@@ -24,17 +25,6 @@ from timbre.pitch.trackers import resolve_tracker
 from timbre.voice.catalog import Voice
 
 LEAST_TOLD_DB = 0.05
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far the work is, in seconds of sound."""
-
-    source: Path
-    done_s: float
-    total_s: float
-    file_index: int
-    n_files: int
 
 
 @dataclass(frozen=True)
@@ -77,7 +67,7 @@ def convert_files(
     settings: ConvertSettings,
     *,
     force: bool = False,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[FileProgress], None] = lambda _: None,
 ) -> Iterator[ConvertResult]:
     """Convert files, and all sound files in folders, one after the other; yields each result as it is written.
 
@@ -92,7 +82,7 @@ def convert_files(
     for number, job in enumerate(jobs):
 
         def report(done_s: float, total_s: float, job: Job = job, number: int = number) -> None:
-            on_progress(Progress(job.source.path, done_s, total_s, number, len(jobs)))
+            on_progress(FileProgress(job.source.path, done_s, total_s, number, len(jobs)))
 
         result = _convert_file(job, voice, tracker, settings, force, report)
         # How it is computed is the same for all files, so it is told once.

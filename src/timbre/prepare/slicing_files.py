@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from timbre.audio.cutting import CutMeter, Cuts
 from timbre.audio.labels import Label, check_labels, overlapping, read_labels
+from timbre.audio.listing import FileProgress
 from timbre.audio.mixing import to_mono
 from timbre.audio.resample import StreamResampler
 from timbre.audio.sound import Samples
@@ -28,18 +29,7 @@ from timbre.prepare.slicing_plan import (
     plan_slicing,
 )
 
-OnProgress = Callable[["SliceProgress"], None]
-
-
-@dataclass(frozen=True)
-class SliceProgress:
-    """How far the work is, in seconds of sound; a recording is heard once to find its cuts and once to write them."""
-
-    source: Path
-    done_s: float
-    total_s: float
-    file_index: int
-    n_files: int
+OnProgress = Callable[[FileProgress], None]  # a recording is heard once to find its cuts and once to write them
 
 
 @dataclass(frozen=True)
@@ -98,7 +88,7 @@ def slice_files(
     for index, job in enumerate(jobs):
 
         def report(done_s: float, total_s: float, job: SliceJob = job, index: int = index) -> None:
-            on_progress(SliceProgress(job.source, done_s, total_s, index, len(jobs)))
+            on_progress(FileProgress(job.source, done_s, total_s, index, len(jobs)))
 
         try:
             cutter = _Cutter(job, settings, files, report)

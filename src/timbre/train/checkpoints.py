@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from timbre.errors import WeightsError
-from timbre.voice.saving import explained_writing
+from timbre.voice.saving import new_folder
 
 TENSORS_FILE, FACTS_FILE = "state.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -47,9 +46,7 @@ class Checkpoints:
         tensors = {f"{name}.{key}": value for name, module in modules.items() for key, value in _state(module).items()}
         for name, optimizer in optimizers.items():
             tensors |= {f"{name}.{key}": value for key, value in _optimizer_state(optimizer).items()}
-        temporary = self.folder / f".{uuid.uuid4().hex}{_PART_SUFFIX}"
-        with explained_writing(self.folder):
-            temporary.mkdir(parents=True)
+        with new_folder(self._place(step)) as temporary:
             save_file(
                 {key: value.detach().cpu().contiguous() for key, value in tensors.items()}, temporary / TENSORS_FILE
             )
@@ -57,8 +54,6 @@ class Checkpoints:
             for file in temporary.iterdir():
                 with file.open("rb+") as stream:
                     os.fsync(stream.fileno())
-            shutil.rmtree(self._place(step), ignore_errors=True)
-            os.replace(temporary, self._place(step))
 
     def load(self, step: int, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
         """Put the checkpoint of a step into networks and optimizers, and return its facts; raises WeightsError."""

@@ -11,7 +11,7 @@ from timbre.audio.resample import resample
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.dataset.manifest import ClipEntry, DatasetManifest, count_frames
 from timbre.dataset.places import write_clip, write_features, write_manifest
-from timbre.train.fast_items import hear_content
+from timbre.train.probing import hear_content
 from timbre.voice.base import Base
 
 RATE_HZ, FRAME_RATE_HZ, HOP_SAMPLES = 44_100, 16_000, 160

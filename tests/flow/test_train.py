@@ -39,7 +39,7 @@ def dataset(toy_assets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(autouse=True)
 def cheap_judges(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the toy base judge voices, which is quicker than the independent encoder."""
-    monkeypatch.setattr("timbre.train.fast.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
     monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
 
 
@@ -137,7 +137,7 @@ def test_another_run_than_that_of_the_folder_is_refused(
 ) -> None:
     run(dataset, tmp_path / "run", steps=1)
     begun = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
-    assert begun["settings"]["seed"] == 0 and begun["dataset_sha256"] and begun["versions"]["torch"]
+    assert begun["settings"]["seed"] == 0 and begun["origins"]["dataset"] and begun["versions"]["torch"]
     words = ("train", dataset, "-o", tmp_path / "run", "--steps", "2")
     work.refuses_to_run(*words, *QUICK, "--seed", "5", says="begun with seed 0 and not 5")
     other = write_fast_dataset(tmp_path / "other", load_base(toy_assets / "base"), n_clips=8)

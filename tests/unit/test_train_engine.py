@@ -16,7 +16,7 @@ from timbre.train.curve import draw_curves
 from timbre.train.engine import Ended, Engine, Score
 from timbre.train.listening import Bounds
 from timbre.train.pipeline import summarise
-from timbre.train.trainee import ProbeResult
+from timbre.train.trainee import TOTAL, ProbeResult
 
 accelerate = pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
@@ -25,6 +25,7 @@ pytest.importorskip("tensorboard")
 class Counter:
     """A trainee whose only weight counts its steps; its probes give `scores` one after the other."""
 
+    batch_size = 1
     items_per_epoch = 10.0
 
     def __init__(self, scores: Sequence[float] = ()) -> None:
@@ -42,14 +43,14 @@ class Counter:
     def step(self, number: int) -> dict[str, torch.Tensor]:
         with torch.no_grad():
             self.net.weight.add_(1.0)
-        return {"total": self.net.weight.detach().sum()}
+        return {TOTAL: self.net.weight.detach().sum()}
 
     def probe(self) -> ProbeResult:
         return ProbeResult(self.scores.pop(0) if self.scores else 0.0, {"similarity": 0.5})
 
 
 def train(trainee: Counter, run: Path, **settings: object) -> Ended:
-    facts = TrainSettings.from_mapping({"batch_size": 1, **settings})
+    facts = TrainSettings.from_mapping(settings)
     return Engine(trainee, run, facts, accelerate.Accelerator(cpu=True)).train()
 
 

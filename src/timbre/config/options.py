@@ -21,10 +21,11 @@ def option(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] | None = None,
-    family: str | None = None,
+    family: str | tuple[str, ...] = (),
 ) -> Any:
-    """Declare one setting: its default, help text, allowed range or choices, and the only family it applies to."""
-    facts = {"help": help, "low": low, "high": high, "choices": choices, "family": family}
+    """Declare one setting: its default, help text, allowed range or choices, and the only families it applies to."""
+    families = (family,) if isinstance(family, str) else family
+    facts = {"help": help, "low": low, "high": high, "choices": choices, "families": families}
     return dataclasses.field(default=default, metadata=facts)
 
 
@@ -55,11 +56,11 @@ class Settings:
     def check_family(self, family: str, voice_name: str) -> None:
         """Raise SettingsError for a setting that was changed but has no effect with a voice of `family`."""
         for field in dataclasses.fields(self):
-            only = field.metadata.get("family")
-            if only not in (None, family) and getattr(self, field.name) != field.default:
+            only = field.metadata.get("families")
+            if only and family not in only and getattr(self, field.name) != field.default:
                 raise SettingsError(
-                    f"{field.name} is for voices of the family {only}, and {voice_name!r} is of the family {family}; "
-                    "leave it out"
+                    f"{field.name} is for voices of the family {' or '.join(only)}, and {voice_name!r} is of the "
+                    f"family {family}; leave it out"
                 )
 
     def to_mapping(self) -> dict[str, Any]:

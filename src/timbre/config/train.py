@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from timbre.config.options import Settings, option
 from timbre.errors import SettingsError
 
+_LEGACY_FAMILIES = ("vits", "diffusion", "vocoder")
+
 _FREE_FIELDS = (
     "minutes",
     "steps",
@@ -28,17 +30,40 @@ _FREE_FIELDS = (
 class TrainSettings(Settings):
     """What a user may choose for training; raises SettingsError where nothing would ever end it."""
 
-    family: str = option("fast", "family of the voice: fast starts from the packaged base", choices=("fast",))
+    family: str = option(
+        "fast",
+        "fast starts from the packaged base; vits, diffusion and vocoder are the networks of so-vits-svc",
+        choices=("fast", *_LEGACY_FAMILIES),
+    )
     speaker: str | None = option(None, "the speaker of the dataset to learn, where it holds several")
     minutes: float | None = option(None, "stop after so many minutes, probes included", low=0, high=1e6)
     steps: int | None = option(None, "stop after so many steps", low=0, high=10**9)
     epochs: float | None = option(None, "stop when so many times the dataset's sound was heard", low=0, high=1e6)
     patience: int = option(5, "stop after so many probes without gain; 0 never does", low=0, high=10**6)
-    batch_size: int = option(6, "items in each step, for each process", low=1, high=4096)
-    segment_s: float = option(1.1, "seconds of sound judged in each item", low=0.2, high=10)
-    learning_rate: float = option(1e-3, "step size of the optimizer", low=1e-8, high=0.1)
-    base_share: float = option(
-        0.25, "share of further items that hold the base's other voices, and so its words, in place", low=0, high=4
+    batch_size: int | None = option(None, "items in each step, for each process; else the family's", low=1, high=4096)
+    learning_rate: float | None = option(None, "step size of the optimizer; else the family's", low=1e-8, high=0.1)
+    config: str | None = option(
+        None,
+        "config.json for vits or vocoder, diffusion.yaml for diffusion; else the usual values",
+        family=_LEGACY_FAMILIES,
+    )
+    start: str | None = option(
+        None,
+        "weights to start from: a folder with G_0.pth and D_0.pth, a file model_0.pt, or a vocoder",
+        family=_LEGACY_FAMILIES,
+    )
+    voice: str | None = option(
+        None, "the voice, by name or folder, that the result becomes a part of", family=("diffusion", "vocoder")
+    )
+    segment_s: float | None = option(
+        None, "seconds of sound judged in each item, 1.1 if not given", family="fast", low=0.2, high=10
+    )
+    base_share: float | None = option(
+        None,
+        "share of further items that hold the base's other voices, and so its words, in place, 0.25 if not given",
+        family="fast",
+        low=0,
+        high=4,
     )
     seed: int = option(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
     precision: str = option(
@@ -58,6 +83,7 @@ class TrainSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.check_family(self.family, self.name or "the new voice")
         if self.minutes is self.steps is self.epochs is None and self.patience == 0:
             raise SettingsError("nothing would end the training; give minutes, steps, epochs or patience")
 

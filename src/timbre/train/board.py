@@ -28,11 +28,10 @@ class Board:
             raise MissingExtraError("tensorboard", "train", "the record of a training") from error
         self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
 
-    def losses(self, step: int, losses: Mapping[str, float], learning_rate: float) -> None:
-        """Show the losses of a step as loss/g/NAME."""
-        for name, value in losses.items():
-            self._writer.add_scalar(f"loss/g/{name}", value, step)
-        self._writer.add_scalar("learning_rate", learning_rate, step)
+    def scalars(self, step: int, scalars: Mapping[str, float]) -> None:
+        """Show the scalars of a step."""
+        for name, value in scalars.items():
+            self._writer.add_scalar(name, value, step)
 
     def probe(self, step: int, result: ProbeResult) -> None:
         """Show numbers, sounds and spectrograms of a listening."""

@@ -21,7 +21,7 @@ from timbre.train.board import Board
 from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
 from timbre.train.run_folder import CHECKPOINTS_FOLDER, CURVE_FILE, EVENTS_FOLDER, SCORES_FILE
-from timbre.train.trainee import Trainee
+from timbre.train.trainee import TOTAL, Trainee
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -113,10 +113,10 @@ class Engine:
                 raise KeyboardInterrupt
             if due & _STOP:
                 break
-            losses = self._trainee.step(self._step)
+            scalars = self._trainee.step(self._step)
             self._step += 1
             if self._step % SHOWN_EVERY_STEPS == 0 and self._accelerator.is_main_process:
-                self._show(losses, board, on_progress)
+                self._show(scalars, board, on_progress)
         return Ended(self._step, self._spent_s, reason or "the first process ended it", self._shared_history())
 
     def _due(self, at_limit: bool) -> int:
@@ -154,7 +154,7 @@ class Engine:
 
     @property
     def _epochs(self) -> float:
-        items: int = self._step * self._settings.batch_size * self._accelerator.num_processes
+        items: int = self._step * self._trainee.batch_size * self._accelerator.num_processes
         return items / self._trainee.items_per_epoch
 
     def _agreed(self, due: int) -> int:
@@ -211,14 +211,14 @@ class Engine:
         return max(self._history, key=lambda score: score.score)
 
     def _show(
-        self, losses: dict[str, Any], board: Board | None, on_progress: Callable[[Progress], None] | None
+        self, scalars: dict[str, Any], board: Board | None, on_progress: Callable[[Progress], None] | None
     ) -> None:
-        values = {name: float(loss) for name, loss in losses.items()}
+        values = {name: float(scalar) for name, scalar in scalars.items()}
         if board is not None:
-            board.losses(self._step, values, self._settings.learning_rate)
+            board.scalars(self._step, values)
         if on_progress is not None:
             best = self._best if self._history else None
-            on_progress(Progress(self._step, self._spent_s, self._done(), values["total"], best))
+            on_progress(Progress(self._step, self._spent_s, self._done(), values[TOTAL], best))
 
     def _done(self) -> float:
         settings = self._settings

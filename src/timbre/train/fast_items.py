@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -18,10 +17,10 @@ from timbre.dataset.folder import Dataset
 from timbre.dataset.manifest import ClipEntry
 from timbre.dsp import frontend
 from timbre.errors import DatasetError
-from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
 from timbre.speaker.fast import relative_log_mel
+from timbre.train.probing import heard_again
 from timbre.train.spectral_loss import bandwidth_hz
 from timbre.voice.base import Base
 from timbre.voice.fast import Reference
@@ -122,18 +121,6 @@ def _load(dataset: Dataset, entry: ClipEntry, base: Base) -> Clip:
         speaker=base.networks.speaker(relative)[0].cpu(),
         bandwidth_hz=bandwidth_hz(wave, entry.source_rate_hz),
     )
-
-
-def heard_again(base: Base, wave: Tensor) -> Tensor:
-    """Return the content [T, C] that the base hears in sound at 44.1 kHz [T * 441]."""
-    return hear_content(base, resample(wave.cpu().numpy(), SAMPLE_RATE_HZ, frontend.SAMPLE_RATE_HZ))
-
-
-def hear_content(base: Base, wave_16k: NDArray[np.float32]) -> Tensor:
-    """Return the content [T, C] that the base hears in sound at 16 kHz [T * 160]."""
-    extractor = FrameExtractor(base.networks.content)
-    content, _, _ = extractor.step(torch.from_numpy(wave_16k).to(base.device), extractor.fresh_state(), last=True)
-    return content.cpu().clone()  # which gradients may pass, other than what the extractor returns
 
 
 @dataclass(frozen=True)

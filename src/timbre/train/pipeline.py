@@ -20,11 +20,10 @@ from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.nn.precision import reduced_type
 from timbre.train import run_folder
 from timbre.train.engine import Ended, Engine, Progress
-from timbre.train.fast import FastTrainee, given_probe, load_speaker, make_judge, other_voices
-from timbre.train.fast_items import check_fits, choose_speaker
+from timbre.train.families import FAMILIES
 from timbre.train.listening import Bounds, Judge, independent_embed
-from timbre.train.trainee import Trainee
-from timbre.voice.base import load_base
+from timbre.train.probing import given_probe
+from timbre.train.trainee import Trainee, VoiceInTraining
 from timbre.voice.card import VoiceCard
 
 if TYPE_CHECKING:
@@ -88,31 +87,25 @@ def train(
     something else, SettingsError for a batch that does not fit, MissingExtraError, KeyboardInterrupt once all is saved.
     """
     dataset = open_dataset(dataset_folder)
-    name = choose_speaker(dataset, settings.speaker)
     waves = {path.stem: read_mono_wave(path) for path in probes}
     accelerator, reduced = _accelerator(settings)
-    base = load_base(device=str(accelerator.device))
-    check_fits(dataset, base)
-    voices = other_voices(base)
-    speaker = load_speaker(dataset, name, base, voices)
-    trainee = FastTrainee(base, speaker, voices, settings)
-    trainee.prepare(accelerator)
-    judge = make_judge(base, speaker, voices, [given_probe(stem, wave) for stem, wave in waves.items()])
-    trainee.listen_with(judge)
-    estimate = measure(trainee, settings.batch_size, accelerator)
+    voice = FAMILIES[settings.family](dataset, settings, accelerator.device)
+    voice.prepare(accelerator)
+    judge = voice.listen_to([given_probe(stem, wave) for stem, wave in waves.items()])
+    estimate = measure(voice, voice.batch_size, accelerator)
     with accelerator.main_process_first():
         computing = f"{accelerator.device.type} in {'bfloat16' if reduced else 'float32'}"
-        run_folder.begin(run, settings, dataset, base.sha256, computing, accelerator.num_processes)
-    notes = _notes(speaker.train_s, judge, bool(probes))
+        run_folder.begin(run, settings, dataset, voice.origins, computing, accelerator.num_processes)
+    notes = _notes(voice.train_s, judge, bool(probes))
     device = str(accelerator.device)
     if accelerator.is_main_process:
-        listeners.begun(Begun(name, speaker.train_s, device, reduced, estimate, judge.bounds, notes))
-    engine = Engine(trainee, run, settings, accelerator)
+        listeners.begun(Begun(voice.subject, voice.train_s, device, reduced, estimate, judge.bounds, notes))
+    engine = Engine(voice, run, settings, accelerator)
     ended = engine.train(listeners.moved)
     if not accelerator.is_main_process:
         return None
     engine.load_best(ended)
-    return _finished(trainee, judge, ended, run, speaker.train_s)
+    return _finished(voice, judge, ended, run)
 
 
 def _accelerator(settings: TrainSettings) -> tuple[Accelerator, bool]:
@@ -169,14 +162,12 @@ def _notes(train_s: float, judge: Judge, has_probes: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _finished(trainee: FastTrainee, judge: Judge, ended: Ended, run: Path, train_s: float) -> TrainResult:
+def _finished(voice: VoiceInTraining, judge: Judge, ended: Ended, run: Path) -> TrainResult:
     """Write the voice of the best checkpoint and say what was reached."""
-    voice = trainee.voice()
-    summary = summarise(ended, judge.bounds, train_s)
+    summary = summarise(ended, judge.bounds, voice.train_s)
     record = {"best": asdict(ended.best), "bounds": asdict(judge.bounds), "steps": ended.step, "summary": summary}
-    sample = trainee.convert(voice, judge.probes[0])
-    extras = {SAMPLE_FILE: _flac(sample), TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}
-    card = voice.save(run / run_folder.VOICE_FOLDER, force=True, extras=extras)
+    extras = {SAMPLE_FILE: _flac(voice.sample()), TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}
+    card = voice.save_voice(run / run_folder.VOICE_FOLDER, extras)
     return TrainResult(card, ended, judge.bounds, summary)
 
 
@@ -187,12 +178,12 @@ def summarise(ended: Ended, bounds: Bounds, train_s: float) -> str:
     said = [
         f"Training ended after {ended.step} steps and {ended.spent_s / 60:.1f} minutes because {ended.reason}.",
         f"The best probe was at step {best.step}: similarity {similarity:.3f} "
-        f"(untouched base {first.numbers['similarity']:.3f}, unconverted {bounds.floor:.3f}, "
+        f"(before the first step {first.numbers['similarity']:.3f}, unconverted {bounds.floor:.3f}, "
         f"the speaker's own recordings {bounds.ceiling:.3f}), content distance "
-        f"{best.numbers['content_distance']:.3f} (untouched base {first.numbers['content_distance']:.3f}).",
+        f"{best.numbers['content_distance']:.3f} (before {first.numbers['content_distance']:.3f}).",
     ]
     if best.step == 0:
-        said.append("No step was better than the untouched base; more or cleaner recordings would help.")
+        said.append("No step was better than the start; more or cleaner recordings would help.")
     elif bounds.ceiling - similarity < SHORT_OF_CEILING:
         said.append("The voice is as close to its recordings as they are to each other; more training cannot help.")
     elif best is ended.history[-1]:

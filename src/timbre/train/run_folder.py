@@ -21,18 +21,22 @@ FORMAT = 1
 
 
 def begin(
-    folder: Path, settings: TrainSettings, dataset: Dataset, base_sha256: str, computing: str, n_processes: int
+    folder: Path,
+    settings: TrainSettings,
+    dataset: Dataset,
+    origins: Mapping[str, str],
+    computing: str,
+    n_processes: int,
 ) -> None:
     """Write run.json, or check that the run in `folder` was begun with the same.
 
-    Raises OutputError where `folder` holds something else, or a run with other settings, another dataset, another base
-    or that computed otherwise: going on would not give what an undisturbed run gives. `computing` names device and
-    number type.
+    Raises OutputError where `folder` holds something else, or a run with other settings, another dataset, other
+    `origins` or that computed otherwise: going on would not give what an undisturbed run gives. `origins` are digests
+    of what it starts from, `computing` names device and number type.
     """
     facts = {
         "settings": settings.lasting,
-        "dataset_sha256": sha256_of(dataset.folder / MANIFEST_FILE),
-        "base_sha256": base_sha256,
+        "origins": {"dataset": sha256_of(dataset.folder / MANIFEST_FILE), **origins},
         "computing": computing,
         "processes": n_processes,
     }
@@ -56,9 +60,13 @@ def _read(file: Path) -> dict[str, Any]:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise OutputError(f"{file} cannot be read; choose another folder") from error
-    if not isinstance(record, dict) or record.get("format") != FORMAT or not isinstance(record.get("settings"), dict):
+    if not isinstance(record, dict) or record.get("format") != FORMAT or not _is_whole(record):
         raise OutputError(f"{file} is not of format {FORMAT}; choose another folder")
     return record
+
+
+def _is_whole(record: Mapping[str, Any]) -> bool:
+    return all(isinstance(record.get(key), dict) for key in ("settings", "origins"))
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -66,9 +74,9 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None
     for name, value in now["settings"].items():
         if name not in before["settings"] or before["settings"][name] != value:
             return f"{name} {before['settings'].get(name)!r} and not {value!r}"
-    for name, words in (("dataset_sha256", "another dataset"), ("base_sha256", "another version of the base")):
-        if before.get(name) != now[name]:
-            return words
+    for name, digest in now["origins"].items():
+        if before["origins"].get(name) != digest:
+            return f"another {name}"
     if before.get("computing") != now["computing"]:
         return f"{before.get('computing')} and not {now['computing']}"
     if before.get("processes") != now["processes"]:

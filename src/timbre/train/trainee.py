@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from timbre.evaluate.waves import MonoWave
+from timbre.train.listening import Judge, Probe
+from timbre.voice.card import VoiceCard
+
+TOTAL = "loss/g/total"
+"""The scalar of a step that a user watches."""
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -43,6 +51,11 @@ class Trainee(Protocol):
         ...
 
     @property
+    def batch_size(self) -> int:
+        """Items of a step, in each process."""
+        ...
+
+    @property
     def items_per_epoch(self) -> float:
         """Items that hold as much sound as the dataset."""
         ...
@@ -52,7 +65,7 @@ class Trainee(Protocol):
         ...
 
     def step(self, number: int) -> dict[str, Tensor]:
-        """Take step `number` (from 0) and return its losses by name, with "total" among them."""
+        """Take step `number` (from 0) and return its scalars by the names for TensorBoard, `TOTAL` among them."""
         ...
 
     def rehearse(self, batch_size: int) -> None:
@@ -61,4 +74,35 @@ class Trainee(Protocol):
 
     def probe(self) -> ProbeResult:
         """Listen to the voice as it is now."""
+        ...
+
+
+class VoiceInTraining(Trainee, Protocol):
+    """A trainee that becomes a voice."""
+
+    @property
+    def subject(self) -> str:
+        """Whom it learns."""
+        ...
+
+    @property
+    def train_s(self) -> float:
+        """Seconds of sound that it learns from."""
+        ...
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """What it starts from, in words, with digests of the contents: a run cannot go on from anything else."""
+        ...
+
+    def listen_to(self, given: Sequence[Probe]) -> Judge:
+        """Let probes judge it: those that are given, or else clips of its dataset."""
+        ...
+
+    def sample(self) -> MonoWave:
+        """Return the first probe as the voice says it now."""
+        ...
+
+    def save_voice(self, folder: Path, extras: Mapping[str, bytes]) -> VoiceCard:
+        """Write the voice as it is now to `folder`, in the place of an earlier one, with more files by name."""
         ...

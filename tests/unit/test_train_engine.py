@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from timbre.config.train import TrainSettings
 from timbre.errors import SettingsError, WeightsError
+from timbre.evaluate.waves import MonoWave
+from timbre.train.board import Board, picture
 from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
 from timbre.train.engine import Ended, Engine, Score
@@ -20,6 +23,10 @@ from timbre.train.trainee import TOTAL, ProbeResult
 
 accelerate = pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
+Image = pytest.importorskip("PIL.Image")
+pytest.importorskip("matplotlib")
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # noqa: E402
 
 
 class Counter:
@@ -113,12 +120,41 @@ def test_an_optimizer_comes_back_to_the_bit(tmp_path: Path) -> None:
     assert torch.equal(first.net.weight, second.net.weight)
 
 
-def test_curves_are_a_picture_with_a_point_for_each_probe() -> None:
-    picture = ElementTree.fromstring(draw_curves([0, 5, 9], {"score": [0.1, 0.5, 0.4], "a<b": [0.2, 0.2, 0.2]}, 5))
-    lines = [element.attrib["points"].split() for element in picture if element.tag.endswith("polyline")]
-    assert [len(line) for line in lines] == [3, 3]
-    assert any(element.text == "best: step 5" for element in picture)
+def test_curves_are_a_picture_that_shows_each_row() -> None:
+    flat = {"score": [0.1, 0.1, 0.1], "a<b": [0.2, 0.2, 0.2]}
+    pictures = {
+        name: io.BytesIO(draw_curves([0, 5, 9], rows, best))
+        for name, rows, best in (
+            ("flat", flat, 5),
+            ("risen", flat | {"score": [0.1, 0.5, 0.4]}, 5),
+            ("later", flat, 9),
+            ("single", {"score": [0.1, 0.1, 0.1]}, 5),
+        )
+    }
+    pixels = {name: np.asarray(Image.open(file).convert("L")) for name, file in pictures.items()}
+    assert pixels["flat"].shape[0] > pixels["single"].shape[0]
+    for name in ("risen", "later"):
+        assert (pixels[name] != pixels["flat"]).any()
     draw_curves([0], {"score": [0.1]}, 0)
+
+
+def test_the_board_shows_sounds_under_the_names_of_the_tutorial(tmp_path: Path) -> None:
+    chirp = np.sin(np.cumsum(np.linspace(0.05, 0.5, 8000))).astype(np.float32)
+    for start in (0, 2):
+        board = Board(tmp_path, start)
+        board.scalars(start + 1, {TOTAL: 0.5, "learning_rate": 1e-3})
+        board.probe(start + 1, ProbeResult(0.1, {}, {"a": chirp}, 16_000, {"a": MonoWave(chirp[:100], 44_100)}))
+        board.close()
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert set(events.Tags()["audio"]) == {"gen/audio_0", "gt/audio_0"}
+    assert set(events.Tags()["images"]) == {"gen/mel_0", "gt/mel_0"}
+    assert [event.step for event in events.Scalars("loss/g/total")] == [1, 3]
+
+
+def test_a_rising_tone_rises_in_its_picture() -> None:
+    shown = picture(torch.sin(torch.linspace(0.05, 2.5, 44_100).cumsum(0)), 44_100)[0]
+    brightest = shown.argmax(dim=0)
+    assert brightest[5] > brightest[40] > brightest[80]  # row 0 is the top
 
 
 def test_the_last_paragraph_tells_what_would_help() -> None:

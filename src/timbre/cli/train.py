@@ -33,7 +33,7 @@ def train(
     """Train a voice on a dataset; the same command goes on after an interruption.
 
     The voice is RUN/voice, made of the best checkpoint by probes that are converted and judged while it trains. The
-    record is RUN/events (tensorboard --logdir RUN/events), RUN/scores.json and RUN/scores.svg.
+    record is RUN/events (tensorboard --logdir RUN/events), RUN/scores.json and RUN/scores.png.
     """
     from timbre.train.pipeline import Listeners
     from timbre.train.pipeline import train as run_training

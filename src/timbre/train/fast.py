@@ -189,7 +189,8 @@ class FastTrainee:
                 np.mean([self._rebuilding(voice, clip) for clip in self._speaker.validation])
             )
         sounds = {probe.name: wave.samples for probe, wave in zip(self._judge.probes, converted, strict=True)}
-        return ProbeResult(score_of(numbers), numbers, sounds, SAMPLE_RATE_HZ)
+        sources = {probe.name: probe.wave for probe in self._judge.probes}
+        return ProbeResult(score_of(numbers), numbers, sounds, SAMPLE_RATE_HZ, sources)
 
     def sample(self) -> MonoWave:
         """See `VoiceInTraining`."""

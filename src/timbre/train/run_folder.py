@@ -15,7 +15,7 @@ from timbre.dataset.places import MANIFEST_FILE, write_text
 from timbre.errors import OutputError
 from timbre.weights.digest import sha256_of
 
-RUN_FILE, SCORES_FILE, CURVE_FILE = "run.json", "scores.json", "scores.svg"
+RUN_FILE, SCORES_FILE, CURVE_FILE = "run.json", "scores.json", "scores.png"
 CHECKPOINTS_FOLDER, EVENTS_FOLDER, VOICE_FOLDER = "checkpoints", "events", "voice"
 FORMAT = 1
 

@@ -31,6 +31,7 @@ class ProbeResult:
     numbers: Mapping[str, float]
     sounds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # name -> [N] at `sample_rate_hz`
     sample_rate_hz: int = 44_100
+    sources: Mapping[str, MonoWave] = field(default_factory=dict)  # what the sounds were made of, by the same names
 
 
 class Trainee(Protocol):

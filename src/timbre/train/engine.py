@@ -6,14 +6,15 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from timbre.config.train import TrainSettings
 from timbre.dataset.places import placed_file, write_text
@@ -115,8 +116,8 @@ class Engine:
                 break
             scalars = self._trainee.step(self._step)
             self._step += 1
-            if self._step % SHOWN_EVERY_STEPS == 0 and self._accelerator.is_main_process:
-                self._show(scalars, board, on_progress)
+            if self._step % SHOWN_EVERY_STEPS == 0:
+                self._show(self._mean(scalars), board, on_progress)
         return Ended(self._step, self._spent_s, reason or "the first process ended it", self._shared_history())
 
     def _due(self, at_limit: bool) -> int:
@@ -211,10 +212,17 @@ class Engine:
     def _best(self) -> Score:
         return max(self._history, key=lambda score: score.score)
 
+    def _mean(self, scalars: Mapping[str, Tensor]) -> dict[str, float]:
+        """Return the mean scalars of all processes."""
+        stacked = torch.stack([scalar.detach().float().to(self._accelerator.device) for scalar in scalars.values()])
+        mean: Tensor = self._accelerator.reduce(stacked, "mean")
+        return dict(zip(scalars, mean.tolist(), strict=True))
+
     def _show(
-        self, scalars: dict[str, Any], board: Board | None, on_progress: Callable[[Progress], None] | None
+        self, values: dict[str, float], board: Board | None, on_progress: Callable[[Progress], None] | None
     ) -> None:
-        values = {name: float(scalar) for name, scalar in scalars.items()}
+        if not self._accelerator.is_main_process:
+            return
         if board is not None:
             board.scalars(self._step, values)
         if on_progress is not None:

@@ -29,7 +29,10 @@ def band_mask(bandwidth_hz: Tensor, n_fft: int) -> Tensor:
 
 
 def spectral_loss(output: Tensor, target: Tensor, bandwidth_hz: Tensor, step: int) -> Tensor:
-    """Log-magnitude L1 plus half the spectral convergence [B, N], at one of four resolutions in turn."""
+    """Log-magnitude L1 plus half the spectral convergence [B, N], at one of four resolutions in turn.
+
+    It is the mean over the items, however wide each is.
+    """
     n_fft = RESOLUTIONS[step % len(RESOLUTIONS)]
     hop = int(n_fft * HOP_RATIO)
     mask = band_mask(bandwidth_hz, n_fft)
@@ -41,7 +44,8 @@ def spectral_loss(output: Tensor, target: Tensor, bandwidth_hz: Tensor, step: in
         true = torch.log(powers(target, n_fft, hop, widest) + MAGNITUDE_FLOOR**2)
         true_magnitude = torch.exp(0.5 * true) * weight
         scale = true_magnitude.square().sum(dim=(1, 2)).add(1e-3).sqrt()
-    difference = 0.5 * ((made - true).abs() * weight).sum() / (weight.sum() * made.shape[1])
+    per_item = ((made - true).abs() * weight).mean(dim=1).sum(dim=1) / weight.sum(dim=(1, 2))
+    difference = 0.5 * per_item.mean()
     distance = (torch.exp(0.5 * made) * weight - true_magnitude).square().sum(dim=(1, 2)).add(1e-9).sqrt()
     return difference + 0.5 * (distance / scale).mean()
 

@@ -103,12 +103,15 @@ def test_the_best_checkpoint_and_not_the_last_becomes_the_voice(
 
 
 @pytest.mark.usefixtures("no_probes")
-def test_a_resumed_run_gives_the_numbers_of_an_undisturbed_one(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
-    run(dataset, tmp_path / "calm", steps=4)
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_a_resumed_run_gives_the_numbers_of_an_undisturbed_one(
+    toy_assets: Path, dataset: Path, tmp_path: Path, precision: str
+) -> None:
+    run(dataset, tmp_path / "calm", steps=4, precision=precision)
     for steps in (1, 4):
-        run(dataset, tmp_path / "resumed", steps=steps)
+        run(dataset, tmp_path / "resumed", steps=steps, precision=precision)
     assert_same_state(tmp_path / "calm", tmp_path / "resumed", 4)
-    run(dataset, tmp_path / "other", steps=4, seed=1)
+    run(dataset, tmp_path / "other", steps=4, seed=1, precision=precision)
     calm, other = (state(tmp_path / name, 4)["decoder.output.weight"] for name in ("calm", "other"))
     assert not torch.equal(calm, other)
 

@@ -39,7 +39,7 @@ def clips(base: Base, dataset_folder: Path) -> list[Clip]:
 
 
 def source(clips: list[Clip], seed: int = 0) -> ItemSource:
-    return ItemSource(clips, [make_toy_voice().reference], SEGMENT_S, seed)
+    return ItemSource(clips, clips[-1].frames, [make_toy_voice().reference], SEGMENT_S, seed)
 
 
 def assert_equal(one: Items, other: Items) -> None:
@@ -49,28 +49,50 @@ def assert_equal(one: Items, other: Items) -> None:
 
 def test_items_depend_on_seed_and_number_only(clips: list[Clip]) -> None:
     items = source(clips)
-    items.draw(6, 0, 3, 1)
-    again = items.draw(7, 0, 3, 1)
-    assert_equal(again, source(clips).draw(7, 0, 3, 1))
-    for other in (source(clips).draw(8, 0, 3, 1), source(clips, seed=1).draw(7, 0, 3, 1)):
+    items.draw(6, 0, 3, 1, 1)
+    again = items.draw(7, 0, 3, 1, 1)
+    assert_equal(again, source(clips).draw(7, 0, 3, 1, 1))
+    for other in (source(clips).draw(8, 0, 3, 1, 1), source(clips, seed=1).draw(7, 0, 3, 1, 1)):
         assert not torch.equal(again.noise, other.noise)
 
 
 def test_two_parts_hold_the_items_of_one_of_twice_the_size(clips: list[Clip]) -> None:
-    parts = [source(clips).draw(3, part, 2, 1) for part in (0, 1)]
-    whole = source(clips).draw(3, 0, 4, 2)
+    parts = [source(clips).draw(3, part, 2, 1, 1) for part in (0, 1)]
+    whole = source(clips).draw(3, 0, 4, 2, 2)
     assert torch.equal(torch.cat([part.target for part in parts]), whole.target)
-    assert torch.equal(torch.cat([part.loudness[:2] for part in parts]), whole.loudness[:4])
-    assert torch.equal(torch.cat([part.loudness[2:] for part in parts]), whole.loudness[4:])
+    for kind in (slice(0, 2), slice(2, 3), slice(3, 4)):
+        doubled = slice(2 * kind.start, 2 * kind.stop)
+        assert torch.equal(torch.cat([part.loudness[kind] for part in parts]), whole.loudness[doubled])
+    assert torch.equal(torch.cat([part.noise[2:] for part in parts]), whole.noise[4:])
 
 
 def test_an_item_fits_together(clips: list[Clip]) -> None:
-    items = source(clips).draw(0, 0, 4, 2)
+    items = source(clips).draw(0, 0, 4, 1, 2)
     n = items.content.shape[1]
-    assert items.f0_hz.shape == (6, n + 2) and items.target.shape == (4, 441 * n) and items.noise.shape[:2] == (4, n)
+    assert items.f0_hz.shape == (7, n + 2) and items.target.shape == (4, 441 * n) and items.noise.shape[:2] == (5, n)
     waves = torch.cat([clip.wave for clip in clips]).unfold(0, 441 * n, 441)
     assert all((waves == target).all(dim=1).any() for target in items.target)
-    torch.testing.assert_close(items.speaker.norm(dim=-1), torch.ones(6))
+    torch.testing.assert_close(items.speaker.norm(dim=-1), torch.ones(7))
+
+
+def test_a_phrase_is_said_at_the_pitch_of_the_speaker(clips: list[Clip]) -> None:
+    phrases = dataclasses.replace(clips[-1].frames, f0_hz=3 * clips[-1].f0_hz)
+    items = ItemSource(clips, phrases, [], SEGMENT_S, 0).draw(0, 0, 1, 20, 0)
+    said, median_hz = items.f0_hz[1:], torch.cat([clip.f0_hz[clip.f0_hz > 0] for clip in clips]).median()
+    assert all(0.8 < float(f0_hz[f0_hz > 0].median() / median_hz) < 1.25 for f0_hz in said)
+    assert torch.equal(items.content[1:], items.wanted_content[1:])
+    windows = phrases.content.unfold(0, items.content.shape[1], 1).movedim(-1, 1)
+    assert all((windows == content).all(dim=(1, 2)).any() for content in items.content[1:])
+
+
+def test_phrases_are_judged_by_what_is_heard_alone(clips: list[Clip], base: Base) -> None:
+    learning, items = FastLosses(base.networks), source(clips).draw(0, 0, 2, 2, 0)
+    other = dataclasses.replace(items, wanted_content=items.wanted_content.clone())
+    other.wanted_content[2:] *= -1
+    with torch.no_grad():
+        one, changed = learning(items, 0), learning(other, 0)
+    assert changed["content"] > one["content"] + 0.03
+    assert torch.equal(one["spectral"], changed["spectral"]) and torch.equal(one["mel"], changed["mel"])
 
 
 def test_copies_are_what_is_heard_in_other_voices(clips: list[Clip], base: Base) -> None:
@@ -83,7 +105,7 @@ def test_copies_are_what_is_heard_in_other_voices(clips: list[Clip], base: Base)
 
 def test_only_the_decoder_learns_and_other_voices_cost_nothing_at_first(clips: list[Clip], base: Base) -> None:
     learning = FastLosses(base.networks)
-    losses = learning(source(clips).draw(0, 0, 2, 1), 0)
+    losses = learning(source(clips).draw(0, 0, 2, 1, 1), 0)
     assert losses["base"].item() < 1e-5 and losses["spectral"].item() > 0
     losses["total"].backward()
     assert {name.split(".")[0] for name, _ in learning.named_parameters()} == {"decoder"}
@@ -91,7 +113,7 @@ def test_only_the_decoder_learns_and_other_voices_cost_nothing_at_first(clips: l
     assert all(parameter.grad is None for parameter in base.networks.parameters())
     with torch.no_grad():
         learning.decoder.output.bias.add_(0.1)
-    assert learning(source(clips).draw(0, 0, 2, 1), 0)["base"].item() > 0.05
+    assert learning(source(clips).draw(0, 0, 2, 1, 1), 0)["base"].item() > 0.05
 
 
 def test_a_speaker_must_be_named_where_there_are_several(dataset_folder: Path) -> None:

@@ -58,6 +58,13 @@ class TrainSettings(Settings):
     segment_s: float | None = option(
         None, "seconds of sound judged in each item, 1.1 if not given", family="fast", low=0.2, high=10
     )
+    phrase_share: float | None = option(
+        None,
+        "share of further items that are packaged phrases to be said in the voice, 0.5 if not given",
+        family="fast",
+        low=0,
+        high=4,
+    )
     base_share: float | None = option(
         None,
         "share of further items that hold the base's other voices, and so its words, in place, 0.25 if not given",

@@ -20,11 +20,12 @@ from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
 from timbre.dsp import frontend
 from timbre.evaluate.waves import MonoWave
+from timbre.features.frames import Frames
 from timbre.pitch.trackers import load_tracker
 from timbre.train.fast_items import Clip, ItemSource, check_fits, choose_speaker, load_clips, seconds_of
 from timbre.train.fast_losses import FastLosses
 from timbre.train.listening import Judge, Probe, score_of
-from timbre.train.probing import hear_frames, heard_again, make_judge, other_voices, said_by
+from timbre.train.probing import hear_frames, heard_again, make_judge, other_voices, packaged_phrases, said_by
 from timbre.train.trainee import ProbeResult
 from timbre.voice.base import Base, load_base, with_decoder
 from timbre.voice.card import VoiceCard, safe_name
@@ -38,7 +39,7 @@ BETAS, WEIGHT_DECAY, MAX_GRADIENT = (0.8, 0.98), 0.01, 5.0
 WARM_UP_STEPS = 50
 MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
-BATCH_SIZE, LEARNING_RATE, SEGMENT_S, BASE_SHARE = 6, 1e-3, 1.1, 0.25
+BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
 RANGE_PERCENTILES = (2, 98)
 
 
@@ -83,19 +84,27 @@ def fast_voice(dataset: Dataset, settings: TrainSettings, device: torch.device) 
     base = load_base(device=str(device))
     check_fits(dataset, base)
     voices = other_voices(base)
-    return FastTrainee(base, load_speaker(dataset, name, base, voices), voices, settings)
+    return FastTrainee(base, load_speaker(dataset, name, base, voices), packaged_phrases(base), voices, settings)
 
 
 class FastTrainee:
     """The decoder that learns, its averaged copy, and what they learn from (a `VoiceInTraining`)."""
 
-    def __init__(self, base: Base, speaker: Speaker, voices: Sequence[FastVoice], settings: TrainSettings) -> None:
+    def __init__(
+        self,
+        base: Base,
+        speaker: Speaker,
+        phrases: Frames | None,
+        voices: Sequence[FastVoice],
+        settings: TrainSettings,
+    ) -> None:
         self._base, self._speaker, self._voices, self._settings = base, speaker, voices, settings
         self._rate = settings.learning_rate or LEARNING_RATE
         self._base_share = BASE_SHARE if settings.base_share is None else settings.base_share
         segment_s = settings.segment_s or SEGMENT_S
         references = [voice.reference for voice in voices]
-        self._items = ItemSource(speaker.train, references, segment_s, settings.seed)
+        self._phrase_share = PHRASE_SHARE if settings.phrase_share is None else settings.phrase_share
+        self._items = ItemSource(speaker.train, phrases, references, segment_s, settings.seed)
         self._losses = FastLosses(base.networks)
         self._averaged = copy.deepcopy(self._losses.decoder).eval().requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
@@ -107,6 +116,8 @@ class FastTrainee:
         self.items_per_epoch = speaker.train_s / segment_s
         self.subject, self.train_s = speaker.name, speaker.train_s
         self.origins = {"version of the base": base.sha256}
+        self.number_type = torch.float32
+        self.notes: Sequence[str] = ()
         self._wrapped: nn.Module = self._losses
         self._judge: Judge | None = None
         self._accelerator: Accelerator | None = None
@@ -114,6 +125,7 @@ class FastTrainee:
     def prepare(self, accelerator: Accelerator) -> None:
         """See `Trainee`."""
         self._accelerator = accelerator
+        self.number_type = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
         self._averaged.to(accelerator.device)
         self._wrapped = accelerator.prepare_model(self._losses)
 
@@ -136,8 +148,8 @@ class FastTrainee:
     def _gradients(self, number: int, batch_size: int) -> dict[str, Tensor]:
         accelerator = self._accelerator
         assert accelerator is not None, "prepare comes first"
-        n_others = round(self._base_share * batch_size)
-        items = self._items.draw(number, accelerator.process_index, batch_size, n_others)
+        n_phrases, n_others = (round(share * batch_size) for share in (self._phrase_share, self._base_share))
+        items = self._items.draw(number, accelerator.process_index, batch_size, n_phrases, n_others)
         losses: dict[str, Tensor] = self._wrapped(items.to(accelerator.device), number)
         self._optimizer.zero_grad(set_to_none=True)
         accelerator.backward(losses["total"])

@@ -31,6 +31,7 @@ N_VECTORS = 6  # clips whose mean is the speaker vector of an item
 COPIED_SHARE = 0.5
 LOG_GAINS = (-1.4, 0.9)
 OCTAVES = 0.7  # the pitch of items of other voices moves by up to so much
+PHRASE_OCTAVES = 0.2  # and that of phrases around the speaker's
 MIN_TRAINING_S = 10.0
 SAME_CONTENT = 0.05  # root mean square difference to what the base hears
 
@@ -127,7 +128,8 @@ def _load(dataset: Dataset, entry: ClipEntry, base: Base) -> Clip:
 class Items:
     """A batch: what the decoder is given, and the sound that it should make where that is known.
 
-    The first `target.shape[0]` items are of the speaker, the others of the base's other voices.
+    The first b items are clips of the speaker, the next up to item m are phrases to be said in that voice, the others
+    are for other voices of the base.
     """
 
     content: Tensor  # [B, n, C]
@@ -137,11 +139,11 @@ class Items:
     bank_content: Tensor  # [B, M, C]
     bank_f0_hz: Tensor  # [B, M]
     bank_mel: Tensor  # [B, M, 80]
-    gain: Tensor  # [b, 1]
-    noise: Tensor  # [b, n, bins, 2]
+    gain: Tensor  # [m, 1]
+    noise: Tensor  # [m, n, bins, 2]
+    wanted_content: Tensor  # [m, n, C], that is to be heard in the sound
     target: Tensor  # [b, n * 441]
     true_mel: Tensor  # [b, n, 80]
-    own_content: Tensor  # [b, n, C]
     bandwidth_hz: Tensor  # [b]
 
     def to(self, device: torch.device) -> Items:
@@ -152,13 +154,16 @@ class Items:
 class ItemSource:
     """Draws items by their number: equal seeds and numbers give equal items, whatever was drawn before.
 
-    `clips` are of the speaker, `voices` references of other voices of the base. Raises DatasetError where no clip is
-    long enough for a segment.
+    `clips` are of the speaker, `phrases` of anybody, `voices` references of other voices of the base. Raises
+    DatasetError where no clip is long enough for a segment.
     """
 
-    def __init__(self, clips: Sequence[Clip], voices: Sequence[Reference], segment_s: float, seed: int) -> None:
+    def __init__(
+        self, clips: Sequence[Clip], phrases: Frames | None, voices: Sequence[Reference], segment_s: float, seed: int
+    ) -> None:
         self.n_frames = CONTEXT_FRAMES + round(segment_s * SAMPLE_RATE_HZ / HOP_SAMPLES) + LOOKAHEAD_FRAMES
-        self._clips, self._voices, self._seed = clips, voices, seed
+        self._clips, self._phrases, self._voices, self._seed = clips, phrases, voices, seed
+        self._median_f0_hz = float(torch.cat([clip.f0_hz[clip.f0_hz > 0] for clip in clips]).median())
         room = np.array([max(0, len(clip.f0_hz) - self.n_frames - LOOKAHEAD_FRAMES + 1) for clip in clips], dtype=float)
         if not room.any():
             longest_s = max(len(clip.f0_hz) for clip in clips) * HOP_SAMPLES / SAMPLE_RATE_HZ
@@ -168,8 +173,8 @@ class ItemSource:
             )
         self._weights = room / room.sum()
 
-    def draw(self, step: int, part: int, count: int, n_others: int) -> Items:
-        """Return part number `part` of the items of a step: `count` of the speaker, then `n_others` of other voices.
+    def draw(self, step: int, part: int, count: int, n_phrases: int, n_others: int) -> Items:
+        """Return part number `part` of the items of a step: clips, then phrases, then those for other voices.
 
         Two parts hold the items of one part of twice the size.
         """
@@ -178,10 +183,12 @@ class ItemSource:
             return [np.random.default_rng([self._seed, step, kind, part * n + number]) for number in range(n)]
 
         own = [self._own(chance) for chance in chances(0, count)]
+        phrases = [] if self._phrases is None else [self._phrase(self._phrases, each) for each in chances(2, n_phrases)]
         others = [self._other(chance) for chance in chances(1, n_others if self._voices else 0)]
         batch = {name: torch.stack([item[name] for item in own]) for name in own[0]}
-        for name in others[0] if others else ():
-            batch[name] = torch.cat((batch[name], torch.stack([item[name] for item in others])))
+        for more in (phrases, others):
+            for name in more[0] if more else ():
+                batch[name] = torch.cat((batch[name], torch.stack([item[name] for item in more])))
         return Items(**batch)
 
     def _own(self, chance: np.random.Generator) -> dict[str, Tensor]:
@@ -189,19 +196,40 @@ class ItemSource:
         clip, start = self._clips[place], self._start(place, chance)
         n = self.n_frames
         whole, ahead = slice(start, start + n), slice(start, start + n + LOOKAHEAD_FRAMES)
-        gain = float(np.exp(chance.uniform(*LOG_GAINS)))
-        noise = chance.standard_normal((n, N_FFT // 2 + 1, 2), dtype=np.float32)
         return {
             "content": self._content(clip, chance)[whole],
             "f0_hz": clip.f0_hz[ahead],
-            "loudness": clip.loudness[whole] + 2 * np.log(gain),
+            **self._level(clip.loudness[whole], chance),
             **self._bank(place, chance),
-            "gain": torch.tensor([gain]),
-            "noise": torch.from_numpy(noise),
             "target": clip.wave[start * HOP_SAMPLES : (start + n) * HOP_SAMPLES],
             "true_mel": clip.log_mel[whole],
-            "own_content": clip.content[whole],
+            "wanted_content": clip.content[whole],
             "bandwidth_hz": torch.tensor(clip.bandwidth_hz),
+        }
+
+    def _phrase(self, phrases: Frames, chance: np.random.Generator) -> dict[str, Tensor]:
+        n = self.n_frames
+        start = int(chance.integers(len(phrases.f0_hz) - n - LOOKAHEAD_FRAMES + 1))
+        whole, f0_hz = slice(start, start + n), phrases.f0_hz[start : start + n + LOOKAHEAD_FRAMES]
+        voiced = f0_hz[f0_hz > 0]
+        octaves = float(chance.uniform(-PHRASE_OCTAVES, PHRASE_OCTAVES))
+        factor = 2**octaves * (self._median_f0_hz / float(voiced.median()) if len(voiced) else 1.0)
+        return {
+            "content": phrases.content[whole],
+            "f0_hz": f0_hz * factor,
+            **self._level(phrases.loudness[whole], chance),
+            **self._bank(None, chance),
+            "wanted_content": phrases.content[whole],
+        }
+
+    def _level(self, loudness: Tensor, chance: np.random.Generator) -> dict[str, Tensor]:
+        """Return a drawn gain, the loudness [n] with it, and noise."""
+        gain = float(np.exp(chance.uniform(*LOG_GAINS)))
+        noise = chance.standard_normal((len(loudness), N_FFT // 2 + 1, 2), dtype=np.float32)
+        return {
+            "loudness": loudness + 2 * np.log(gain),
+            "gain": torch.tensor([gain]),
+            "noise": torch.from_numpy(noise),
         }
 
     def _other(self, chance: np.random.Generator) -> dict[str, Tensor]:
@@ -229,8 +257,8 @@ class ItemSource:
             return clip.content
         return clip.copies[int(chance.integers(len(clip.copies)))]
 
-    def _bank(self, place: int, chance: np.random.Generator) -> dict[str, Tensor]:
-        """Return the reference of an item: frames and mean vector of other clips of the speaker."""
+    def _bank(self, place: int | None, chance: np.random.Generator) -> dict[str, Tensor]:
+        """Return the reference of an item: frames and mean vector of clips of the speaker, but not of `place`."""
         others = [number for number in range(len(self._clips)) if number != place]
         chosen = [self._clips[int(number)] for number in chance.choice(others, N_VECTORS)]
         lengths = np.cumsum([len(clip.f0_hz) for clip in chosen])

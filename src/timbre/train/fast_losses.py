@@ -36,18 +36,18 @@ class FastLosses(nn.Module):
 
     def forward(self, items: Items, step: int) -> dict[str, Tensor]:
         """Return the mean losses of a batch by name (models: see docs/TRAINING.md); "total" is what is minimised."""
-        n_own = items.target.shape[0]
+        n_own, n_made = len(items.target), len(items.noise)
         drawn = _drawn(self.decoder, items)
         with torch.autocast(items.target.device.type, enabled=False):
-            made = self._sound(_first(drawn, n_own), items)
+            made = self._sound(_first(drawn, n_made), items)
             target = items.target
             judged = slice(CONTEXT_FRAMES * HOP_SAMPLES, (items.content.shape[1] - 2) * HOP_SAMPLES)
-            losses = {"spectral": spectral_loss(made[:, judged], target[:, judged], items.bandwidth_hz, step)}
+            losses = {"spectral": spectral_loss(made[:n_own, judged], target[:, judged], items.bandwidth_hz, step)}
         losses |= self._heard(made, items)
-        if len(items.content) > n_own:
+        if len(items.content) > n_made:
             with torch.no_grad():
-                wanted = _drawn(self._networks.decoder, items, n_own)
-            losses["base"] = _distance(_last(drawn, n_own), wanted)
+                wanted = _drawn(self._networks.decoder, items, n_made)
+            losses["base"] = _distance(_last(drawn, n_made), wanted)
         losses["total"] = torch.stack([WEIGHTS[name] * loss.float() for name, loss in losses.items()]).sum()
         return losses
 
@@ -56,8 +56,7 @@ class FastLosses(nn.Module):
         return self._frozen[0]
 
     def _sound(self, spectra: FilterSpectra, items: Items) -> Tensor:
-        n_own = items.target.shape[0]
-        made: Tensor = self._networks.synthesis(spectra, items.f0_hz[:n_own], items.noise)
+        made: Tensor = self._networks.synthesis(spectra, items.f0_hz[: len(items.noise)], items.noise)
         return made / items.gain
 
     def _heard(self, made: Tensor, items: Items) -> dict[str, Tensor]:
@@ -70,12 +69,12 @@ class FastLosses(nn.Module):
         judged = slice(CONTEXT_FRAMES + EDGE_FRAMES, log_mel.shape[1] - EDGE_FRAMES)
         content = networks.content(log_mel)[:, judged]
         vector = networks.speaker(relative_log_mel(log_mel[:, CONTEXT_FRAMES:]))
-        wanted_content = items.own_content[:, judged]
-        n_own = len(made)
+        wanted_content = items.wanted_content[:, judged]
+        n_own = len(items.target)
         return {
-            "mel": functional.l1_loss(log_mel[:, judged], items.true_mel[:, judged]),
+            "mel": functional.l1_loss(log_mel[:n_own, judged], items.true_mel[:, judged]),
             "content": 1 - functional.cosine_similarity(content, wanted_content, dim=-1).mean(),
-            "speaker": 1 - (vector * items.speaker[:n_own]).sum(dim=-1).mean(),
+            "speaker": 1 - (vector * items.speaker[: len(made)]).sum(dim=-1).mean(),
         }
 
 

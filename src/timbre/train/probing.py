@@ -14,7 +14,7 @@ from timbre.audio.resample import resample
 from timbre.config.convert import ConvertSettings
 from timbre.config.fast import SAMPLE_RATE_HZ
 from timbre.dsp import frontend
-from timbre.evaluate.waves import MonoWave
+from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.pitch.trackers import load_tracker
@@ -32,6 +32,12 @@ def other_voices(base: Base) -> list[FastVoice]:
     """Return the packaged voices, in the order of their names."""
     folders = sorted(path.parent for path in (shelf.ASSETS / "voices").glob(f"*/{CARD_FILE}"))
     return [read_voice(folder, base) for folder in folders]
+
+
+def packaged_phrases(base: Base) -> Frames | None:
+    """Return what the base hears in the packaged phrases; None where the package has none."""
+    file = shelf.ASSETS / shelf.PHRASES_FILE
+    return hear_frames(base, read_mono_wave(file)) if file.is_file() else None
 
 
 def said_by(voice: FastVoice, frames: Frames) -> Tensor:

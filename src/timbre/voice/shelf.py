@@ -12,6 +12,7 @@ from timbre.errors import VoiceError
 from timbre.voice.card import CARD_FILE, VoiceCard
 
 ASSETS = Path(__file__).parent.parent / "assets"
+PHRASES_FILE = "phrases.opus"  # in ASSETS: speech to say while a voice is trained
 VOICES_VARIABLE = "TIMBRE_VOICES"
 
 logger = logging.getLogger(__name__)

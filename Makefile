@@ -42,4 +42,4 @@ check: $(STAMP)
 
 bench: $(STAMP)
 	for name in startup conversion streaming pitch compat prepare; do echo "== $$name"; $(PY) -m benchmarks.$$name || exit 1; done
-	@echo "With recordings at \$$TIMBRE_DATA also: $(PY) -m benchmarks.base_quality, $(PY) -m benchmarks.dataset_measures"
+	@echo "With recordings at \$$TIMBRE_DATA also: $(PY) -m benchmarks.base_quality --encoder, $(PY) -m benchmarks.dataset_measures"

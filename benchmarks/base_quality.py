@@ -1,10 +1,12 @@
 """How good the base model is on voices and songs that no training saw, beside what the numbers can be at all.
 
-Run from the folder of the project: python -m benchmarks.base_quality --data FOLDER [--rows NAME...] [--json]
+Run from the folder of the project: python -m benchmarks.base_quality --data FOLDER [--base FOLDER] [--rows NAME...]
+[--encoder] [--pages FOLDER] [--json]
 
 Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder,
 ours, and the target's recordings against each other (ceiling). Conversions run in this
-process through `timbre`, or by a command with the fields {source}, {references} and {output}.
+process through `timbre`, or by a command with the fields {source}, {references} and {output}. `--encoder` adds the
+table of `benchmarks.encoder_quality`, `--pages` pictures of what the row "timbre" made of each pair.
 """
 
 from __future__ import annotations
@@ -19,18 +21,20 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import encoder_quality
 from benchmarks.quality.held_out import Pair, held_out_pairs
+from benchmarks.quality.pair_page import Pages
 from benchmarks.quality.world_baseline import resynthesise, shift_and_warp
 from timbre.evaluate.report import evaluate_triple
 from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
 from timbre.evaluate.summary import MeanInterval, summarise
 from timbre.evaluate.waves import MonoWave, read_mono_wave
-from timbre.voice.base import Base
+from timbre.voice.base import Base, load_base
 
 Convert = Callable[[Path, Sequence[Path], Path], None]  # source, references, output file to write
 System = Callable[[Pair], MonoWave]
@@ -47,6 +51,7 @@ COLUMNS = {
     "voicing_disagreement": "voicing",
     "envelope_correlation": "loudness",
 }
+OURS = "timbre"
 CEILING = "target with itself (ceiling)"
 
 
@@ -62,18 +67,18 @@ def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path, 
 
 
 @lru_cache(maxsize=1)
-def untrained_base() -> Base:
-    """Return the packaged base with a decoder as it was before training."""
+def untrained_base(folder: Path | None = None) -> Base:
+    """Return a base (default: the packaged one) with a decoder as it was before training."""
     import torch
 
-    from timbre.voice.base import FastNetworks, load_base
+    from timbre.voice.base import FastNetworks
 
-    packaged = load_base()
+    trained = load_base(folder)
     torch.manual_seed(0)
-    networks = FastNetworks(packaged.shape)
-    networks.content.load_state_dict(packaged.networks.content.state_dict())
-    networks.speaker.load_state_dict(packaged.networks.speaker.state_dict())
-    return Base("untrained", "untrained", packaged.shape, networks.eval().requires_grad_(False), packaged.device)
+    networks = FastNetworks(trained.shape)
+    networks.content.load_state_dict(trained.networks.content.state_dict())
+    networks.speaker.load_state_dict(trained.networks.speaker.state_dict())
+    return Base("untrained", "untrained", trained.shape, networks.eval().requires_grad_(False), trained.device)
 
 
 def command_converter(template: str) -> Convert:
@@ -108,9 +113,10 @@ def systems(arguments: argparse.Namespace) -> dict[str, System]:
             load(pair.source), [load(path) for path in pair.references], pair.sung
         ),
     }
-    rows["untrained decoder"] = from_files(lambda *paths: convert(*paths, untrained_base()))
-    own = command_converter(arguments.convert_command) if arguments.convert_command else convert
-    rows["timbre"] = from_files(own)
+    folder: Path | None = arguments.base
+    rows["untrained decoder"] = from_files(partial(convert, base=untrained_base(folder)))
+    command: str | None = arguments.convert_command
+    rows[OURS] = from_files(command_converter(command) if command else partial(convert, base=load_base(folder)))
     return rows
 
 
@@ -120,12 +126,15 @@ def load(path: Path) -> MonoWave:
     return read_mono_wave(path)
 
 
-def measure(system: System, pair: Pair) -> dict[str, float | None]:
-    """Convert one pair and return its measures."""
-    report = evaluate_triple(
-        load(pair.source), system(pair), [load(path) for path in pair.references], english=pair.group == "english"
-    )
-    return report.numbers()
+def measure(system: System, pair: Pair, pages: Pages | None = None) -> dict[str, float | None]:
+    """Convert one pair and return its measures; draw it where `pages` are given."""
+    source, converted = load(pair.source), system(pair)
+    references = [load(path) for path in pair.references]
+    numbers = evaluate_triple(source, converted, references, english=pair.group == "english").numbers()
+    if pages is not None:
+        shown = min(references, key=lambda reference: abs(reference.duration_s - source.duration_s))
+        pages.add(pair, source, shown, converted, numbers)
+    return numbers
 
 
 def measure_ceiling(pair: Pair) -> dict[str, float | None]:
@@ -157,10 +166,13 @@ def _cell(mean: MeanInterval | None, column: str) -> str:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Judge the base model on held-out voices.")
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    parser.add_argument("--base", type=Path, help="folder of a base; default: the packaged one")
     parser.add_argument("--convert-command", help="command with {source}, {references}, {output}; default: in process")
     parser.add_argument("--rows", nargs="+", help="only rows whose name holds one of these texts")
     parser.add_argument("--pairs", type=int, help="only the first so many pairs of each group, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")
+    parser.add_argument("--encoder", action="store_true", help="probe the content encoder too")
+    parser.add_argument("--pages", type=Path, metavar="FOLDER", help=f"draw the pairs of the row {OURS!r} into FOLDER")
     parser.add_argument("--json", action="store_true", help="print one JSON object per pair and row, then the means")
     return parser.parse_args()
 
@@ -192,13 +204,17 @@ def main() -> None:
     arguments = _arguments()
     pairs = _chosen_pairs(arguments)
 
-    def measured(system: System) -> Callable[[Pair], Numbers]:
-        return lambda pair: measure(system, pair)
+    pages = Pages(arguments.pages) if arguments.pages else None
 
-    rows = {name: measured(system) for name, system in systems(arguments).items()}
+    def measured(name: str, system: System) -> Callable[[Pair], Numbers]:
+        return lambda pair: measure(system, pair, pages if name == OURS else None)
+
+    rows = {name: measured(name, system) for name, system in systems(arguments).items()}
     rows[CEILING] = measure_ceiling
     if arguments.rows:
         rows = {name: row for name, row in rows.items() if any(text in name for text in arguments.rows)}
+    if pages and OURS not in rows:
+        raise SystemExit(f"--pages draws what the row {OURS!r} made; add it to --rows")
     results = _measure_all(rows, pairs, arguments.json)
     for group in (*dict.fromkeys(pair.group for pair in pairs), "all"):
         places = [place for place, pair in enumerate(pairs) if group in ("all", pair.group)]
@@ -211,6 +227,10 @@ def main() -> None:
                 print(json.dumps({**record, "measures": {key: asdict(mean) for key, mean in means.items()}}))
         else:
             print_table(group, tables, len(places))
+    if arguments.encoder:
+        encoder_quality.print_rows(
+            encoder_quality.run(arguments.data, arguments.base, seed=arguments.seed), arguments.json
+        )
 
 
 if __name__ == "__main__":

@@ -64,9 +64,24 @@ def test_an_incomplete_period_is_mirrored(
 ) -> None:
     wave = waves[0][..., :208]
     mirrored = torch.cat((wave, wave[..., 206:207]), dim=-1)  # 209 = 11 * 19
-    outputs = discriminator(wave, mirrored)
-    torch.testing.assert_close(outputs.real_outputs[5], outputs.fake_outputs[5], rtol=0, atol=0)
-    assert not torch.equal(outputs.real_maps[0][0], outputs.fake_maps[0][0][..., :208])
+    short, whole = discriminator(wave, wave), discriminator(mirrored, mirrored)
+    torch.testing.assert_close(short.real_outputs[5], whole.real_outputs[5], rtol=0, atol=0)
+    assert not torch.equal(short.real_maps[0][0], whole.real_maps[0][0][..., :208])
+
+
+def test_gradients_and_spectral_norm_change_no_judgement(
+    discriminator: MultiPeriodDiscriminator, waves: tuple[Tensor, Tensor]
+) -> None:
+    real, fake = waves
+    alone, together = discriminator(real, fake.clone().requires_grad_()), discriminator(real, fake)
+    assert together.real_outputs[0].requires_grad
+    first, second = (judged.fake_outputs + judged.real_outputs for judged in (alone, together))
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other)
+    spectral = MultiPeriodDiscriminator(use_spectral_norm=True)
+    before = spectral.discriminators[0].conv_post.weight_u.clone()
+    spectral.eval()(real, fake)
+    assert torch.equal(before, spectral.discriminators[0].conv_post.weight_u)
 
 
 def test_adversarial_losses_are_zero_at_their_targets() -> None:

@@ -91,7 +91,7 @@ def test_phrases_are_judged_by_what_is_heard_alone(clips: list[Clip], base: Base
     other.wanted_content[2:] *= -1
     with torch.no_grad():
         one, changed = learning(items, 0), learning(other, 0)
-    assert changed["content"] > one["content"] + 0.03
+    assert not torch.isclose(changed["content"], one["content"], atol=1e-3)
     assert torch.equal(one["spectral"], changed["spectral"]) and torch.equal(one["mel"], changed["mel"])
 
 

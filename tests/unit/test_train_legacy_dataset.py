@@ -18,8 +18,9 @@ from tests.toy_vits import HOP_SAMPLES, WIDTH
 from timbre.config.vits import VitsShape
 from timbre.config.vits_training import VitsTrainingSettings
 from timbre.errors import AudioError, DatasetError, TimbreError, WeightsError
-from timbre.train.legacy_dataset import LegacyDataset, load_item, random_gain, read_file_list, with_gain
+from timbre.train.legacy_dataset import LegacyDataset, load_item, read_file_list
 from timbre.train.vits_batch import VitsItem, collate
+from timbre.train.vits_items import random_gain, with_gain
 
 RATE_HZ = 44_100
 

@@ -14,7 +14,7 @@ from tests.toy_training import randomise, toy_batch, toy_training
 from timbre.errors import OutputError, TimbreError, WeightsError
 from timbre.nn.draws import SeededDraws
 from timbre.train.vits_checkpoint import newest_pair, read_vits_checkpoint, remove_old, resume, save_pair
-from timbre.train.vits_step import VitsTraining, end_epoch, training_step
+from timbre.train.vits_step import VitsTraining, learning_rate, training_step
 
 
 def trained(n_steps: int = 2, **changes: Any) -> VitsTraining:
@@ -22,7 +22,8 @@ def trained(n_steps: int = 2, **changes: Any) -> VitsTraining:
     draws = SeededDraws(5)
     for _ in range(n_steps):
         training_step(training, toy_batch(), draws)
-    end_epoch(training)
+    for optimizer in (training.synthesizer_optimizer, training.discriminator_optimizer):
+        optimizer.param_groups[0]["lr"] = learning_rate(training.settings, epoch=2)
     return training
 
 

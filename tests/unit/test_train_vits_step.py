@@ -13,10 +13,9 @@ from timbre.errors import SettingsError
 from timbre.nn.draws import SeededDraws
 from timbre.train import vits_step
 from timbre.train.vits_step import (
-    begin_epoch,
     discriminator_loss,
-    end_epoch,
     gradient_norm,
+    learning_rate,
     make_segments,
     synthesizer_losses,
     training_step,
@@ -130,14 +129,28 @@ def test_a_step_that_overflows_in_float16_changes_no_weight() -> None:
 
 
 def test_learning_rate_warms_up_and_then_decays() -> None:
-    training = toy_training(warmup_epochs=2)
-    rates = []
-    for epoch in range(1, 5):
-        begin_epoch(training, epoch)
-        optimizers = (training.synthesizer_optimizer, training.discriminator_optimizer)
-        rates.append({optimizer.param_groups[0]["lr"] for optimizer in optimizers})
-        end_epoch(training)
-    assert rates == [{0.5e-3}, {1e-3}, {0.5e-3}, {0.25e-3}]
+    settings = toy_training(warmup_epochs=2).settings
+    assert [learning_rate(settings, epoch) for epoch in range(1, 5)] == [0.5e-3, 1e-3, 0.5e-3, 0.25e-3]
+    assert [learning_rate(toy_training().settings, epoch) for epoch in (1, 2)] == [1e-3, 0.5e-3]
+
+
+def test_gradients_are_averaged_before_they_are_used() -> None:
+    training = toy_training()
+    before = weights_of(training.synthesizer)
+    seen = []
+
+    def average(network: nn.Module) -> None:
+        seen.append(network)
+        for weight in network.parameters():
+            assert weight.grad is not None or not weight.requires_grad
+            weight.grad = torch.zeros_like(weight)
+
+    result = training_step(training, toy_batch(), SeededDraws(5), average)
+    assert seen == [training.discriminator, training.synthesizer]
+    assert result.synthesizer_gradient_norm == 0
+    decay = 1 - training.settings.learning_rate * 0.01
+    for name, value in training.synthesizer.named_parameters():
+        torch.testing.assert_close(value, before[name] * decay)
 
 
 def test_impossible_segments_are_refused() -> None:

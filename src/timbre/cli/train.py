@@ -45,26 +45,30 @@ def train(
 
         result = run_training(dataset, output, settings, probe, Listeners(tell, bar.move))
         if result is not None:
-            bar.say(json_line(_result_record(result)) if json else f"{result.summary}\nvoice: {result.voice.path}")
+            made = f"result: {output}" if result.voice is None else f"voice: {result.voice.path}"
+            bar.say(json_line(_result_record(result)) if json else f"{result.summary}\n{made}")
 
 
 def _begun_text(begun: Begun) -> str:
-    estimate, number_type = begun.estimate, "bfloat16" if begun.reduced else "float32"
+    estimate = begun.estimate
     lines = [
-        f"{begun.speaker}: {begun.train_s / 60:.1f} min of sound to learn from, on {begun.device} in {number_type}",
+        f"{begun.speaker}: {begun.train_s / 60:.1f} min of sound to learn from, "
+        f"on {begun.device} in {begun.number_type}",
         f"estimate: {estimate.seconds_per_1000_steps / 60:.1f} min for 1000 steps, "
         f"{estimate.batch_bytes / 1e9:.2f} GB of memory for a batch; batches of up to {estimate.largest_batch} fit",
-        f"similarity can be worth {begun.bounds.floor:.3f} (unconverted) to {begun.bounds.ceiling:.3f} (the speaker)",
     ]
+    if begun.bounds is not None:
+        floor, ceiling = begun.bounds.floor, begun.bounds.ceiling
+        lines.append(f"similarity can be worth {floor:.3f} (unconverted) to {ceiling:.3f} (the speaker)")
     return "\n".join([*lines, *(f"note: {note}" for note in begun.notes)])
 
 
 def _result_record(result: TrainResult) -> dict[str, Any]:
     return {
-        "voice": result.voice.path,
+        "voice": result.voice and result.voice.path,
         "steps": result.ended.step,
         "reason": result.ended.reason,
         "best": dataclasses.asdict(result.ended.best),
-        "bounds": dataclasses.asdict(result.bounds),
+        "bounds": result.bounds and dataclasses.asdict(result.bounds),
         "summary": result.summary,
     }

@@ -16,8 +16,8 @@ def linear_spectrogram(wave: Tensor, n_fft: int, hop_samples: int, window_sample
     The spectra are computed in float32 whatever that type. Raises AudioError when the wave is too short to be
     mirrored by (n_fft - hop_samples) / 2 samples.
     """
-    margin = (n_fft - hop_samples) // 2
-    padded = reflect_pad(wave.float(), margin, margin)
+    margin = n_fft - hop_samples
+    padded = reflect_pad(wave.float(), margin // 2, margin - margin // 2)
     magnitude = stft_magnitude(padded, n_fft, hop_samples, window_samples)
     return (magnitude.square() + _POWER_FLOOR).sqrt().to(wave.dtype)
 

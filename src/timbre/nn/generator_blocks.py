@@ -55,6 +55,11 @@ def activation(channels: int, *, snake: bool, leak: float = LEAK, inplace: bool 
     return RowSnake(channels) if snake else nn.LeakyReLU(leak, inplace=inplace)
 
 
+def add_part(total: Tensor, part: Tensor) -> Tensor:
+    """Return the sum of both in the type of `total`; a `part` of that type is overwritten."""
+    return part.to(total.dtype).add_(total)
+
+
 def reach_samples(module: nn.Module) -> int:
     """Return how many samples a chain of length-keeping convolutions and activations sees to each side."""
     parts = list(module.modules())
@@ -80,7 +85,7 @@ class PairedResidualBlock(nn.Module):
         """[B, C, 1, L] -> [B, C, 1, L]."""
         first, second = self.activations[::2], self.activations[1::2]
         for before_dilated, dilated, before_plain, plain in zip(first, self.convs1, second, self.convs2, strict=True):
-            x = plain(before_plain(dilated(before_dilated(x)))).add_(x)
+            x = add_part(x, plain(before_plain(dilated(before_dilated(x)))))
         return x
 
 
@@ -97,5 +102,5 @@ class SingleResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, 1, L] -> [B, C, 1, L]."""
         for before, conv in zip(self.activations, self.convs, strict=True):
-            x = conv(before(x)).add_(x)
+            x = add_part(x, conv(before(x)))
         return x

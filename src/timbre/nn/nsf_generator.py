@@ -19,6 +19,7 @@ from timbre.nn.generator_blocks import (
     RowConvTranspose,
     SingleResidualBlock,
     activation,
+    add_part,
     reach_samples,
     same_conv,
 )
@@ -33,10 +34,10 @@ BLOCK_FRAMES = 96  # measured: fewer repeat too much context, of more the last b
 class NsfGenerator(nn.Module):
     """Latent frames and an excitation -> wave; modules are defined in the order of existing optimizer states.
 
-    Without `speaker_channels` there is no speaker condition, as in the vocoder. `snake` replaces the leaky ReLUs.
-    The paddings that the synthesizer and the vocoder round differently agree for every shape that either can render.
-    `blockwise` may be set to False for a graph without loops. Raises SettingsError for sizes that do not fit each
-    other.
+    Without `speaker_channels` there is no speaker condition, as in the vocoder. `snake` replaces the leaky ReLUs. Sums,
+    excitation and last layer stay in float32 under autocast. The paddings that the synthesizer and the vocoder round
+    differently agree for every shape that either can render. `blockwise` may be set to False for a graph without
+    loops. Raises SettingsError for sizes that do not fit each other.
     """
 
     blockwise = True
@@ -94,7 +95,8 @@ class NsfGenerator(nn.Module):
         start_cycles: Tensor | None = None,
     ) -> Tensor:
         """f0 [B, T] in Hz -> [B, 1, T * samples_per_frame]; see `HarmonicSource.forward`."""
-        excitation: Tensor = self.m_source(f0_hz, draws, sample_rate_hz, form, start_cycles)
+        with _exact(f0_hz):
+            excitation: Tensor = self.m_source(f0_hz, draws, sample_rate_hz, form, start_cycles)
         return excitation
 
     def forward(
@@ -111,11 +113,11 @@ class NsfGenerator(nn.Module):
         if (speaker is None) != (self.cond is None):
             raise ValueError("a speaker goes with a generator that has a speaker condition")
         latent_row, excitation_row = latent.unsqueeze(2), excitation.unsqueeze(2)
-        if torch.is_grad_enabled() or not self.blockwise:
-            return self._render(latent_row, excitation_row, speaker, [(0, 0)] * (len(self.ups) + 1)).squeeze(2)
-        if latent.device.type == "cpu" and not self._snake:
+        if latent.device.type == "cpu" and self.blockwise and not self._snake:
             # All that follows takes over this layout, in which processors are quickest.
             latent_row = latent_row.contiguous(memory_format=torch.channels_last)
+        if torch.is_grad_enabled() or not self.blockwise:
+            return self._render(latent_row, excitation_row, speaker, [(0, 0)] * (len(self.ups) + 1)).squeeze(2)
         return in_blocks(self._render, latent_row, excitation_row, speaker, self.reaches_frames(), block_frames)
 
     def reaches_frames(self) -> list[int]:
@@ -139,18 +141,27 @@ class NsfGenerator(nn.Module):
         if self.cond is not None:
             x = x + self.cond(speaker).unsqueeze(2)
         for stage, (before, up, noise_conv) in enumerate(zip(self.snakes, self.ups, self.noise_convs, strict=True)):
-            x = up(before(x)).add_(noise_conv(excitation))
+            with _exact(x):
+                noise = noise_conv(excitation)
+            x = add_part(noise, up(before(x)))
             first, *others = self.stage_blocks(stage)
             total = first(x)
             for block in others:
                 total += block(x)
             x = cut(total.div_(self._n_blocks), cuts[stage], self.stage_samples[stage])
             excitation = cut(excitation, cuts[stage], self.samples_per_frame)
-        return cut(torch.tanh(self.conv_post(self.snake_post(x))), cuts[-1], self.samples_per_frame)
+        with _exact(x):
+            wave = torch.tanh(self.conv_post(self.snake_post(x)))
+        return cut(wave, cuts[-1], self.samples_per_frame)
 
     def stage_blocks(self, stage: int) -> nn.ModuleList:
         """Return the residual blocks of one stage, which work side by side."""
         return self.resblocks[stage * self._n_blocks : (stage + 1) * self._n_blocks]
+
+
+def _exact(like: Tensor) -> torch.autocast:
+    """Compute in float32 where training computes in a reduced type, whose noise quiet sounds would show."""
+    return torch.autocast(like.device.type, enabled=False)
 
 
 def in_blocks(

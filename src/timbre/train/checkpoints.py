@@ -87,7 +87,12 @@ def _of(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
 
 
 def _state(module: nn.Module) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = module.state_dict()
+    """Return the weights; what two names share is copied, since safetensors keeps nothing that shares memory."""
+    state: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, value in module.state_dict().items():
+        state[name] = value.clone() if value.data_ptr() in seen else value
+        seen.add(value.data_ptr())
     return state
 
 

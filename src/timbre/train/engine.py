@@ -94,8 +94,8 @@ class Engine:
                 board.close()
 
     def load_best(self, ended: Ended) -> None:
-        """Put the best checkpoint into the networks."""
-        self._checkpoints.load(ended.best.step, self._trainee.modules, {})
+        """Put the best checkpoint into networks and optimizers."""
+        self._checkpoints.load(ended.best.step, self._trainee.modules, self._trainee.optimizers)
 
     def _loop(self, began: float, board: Board | None, on_progress: Callable[[Progress], None] | None) -> Ended:
         while True:

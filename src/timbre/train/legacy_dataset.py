@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +16,14 @@ from torch import Tensor
 from timbre.audio.reader import read_audio
 from timbre.config.vits import VitsShape
 from timbre.config.vits_training import VitsTrainingSettings
-from timbre.dsp.spectrogram import linear_spectrogram
 from timbre.dsp.stretch import stretch
 from timbre.errors import DatasetError
 from timbre.pitch.gaps import bridge
 from timbre.train.vits_batch import VitsItem
+from timbre.train.vits_items import augmented, cut, spectrum_of
 from timbre.weights.restricted import read_checkpoint, read_numpy
 
 _MAX_MISMATCH_FRAMES = 2
-_LONGEST_FRAMES = 800
-_CROP_FRAMES = 790
 _PREPARE_AGAIN = "prepare the dataset again"
 
 
@@ -47,9 +44,7 @@ class LegacyDataset:
         Raises the errors of `load_item`.
         """
         item = load_item(self.wave_files[index], self.shape, self.settings)
-        if self.settings.vol_aug and item.volume is not None and chance.random() < 0.5:
-            item = with_gain(item, random_gain(item.wave, chance), self.shape, self.settings)
-        return item if item.n_frames <= _LONGEST_FRAMES else _random_crop(item, self.shape.hop_samples, chance)
+        return augmented(item, self.shape, self.settings, chance)
 
 
 def read_file_list(path: Path, root: Path) -> tuple[Path, ...]:
@@ -78,52 +73,14 @@ def load_item(wave_file: Path, shape: VitsShape, settings: VitsTrainingSettings)
     f0_hz, voiced = _read_pitch(wave_file)
     units = stretch(_read_units(wave_file, shape.ssl_dim), len(f0_hz), shape.unit_interpolate_mode)
     volume = _read_volume(wave_file) if shape.vol_embedding else None
-    spectrum = _spectrum(wave, shape, settings)
+    spectrum = spectrum_of(wave, shape, settings)
     lengths = [spectrum.shape[-1], len(f0_hz), *([] if volume is None else [len(volume)])]
     if max(lengths) - min(lengths) > _MAX_MISMATCH_FRAMES:
         raise DatasetError(
             f"{wave_file.name!r} has {lengths[0]} frames and its features have {lengths[1:]}; {_PREPARE_AGAIN}"
         )
     item = VitsItem(units, f0_hz, voiced, spectrum, wave, _speaker_id(wave_file, shape.speakers), volume)
-    return _cut(item, 0, min(lengths), shape.hop_samples)
-
-
-def random_gain(wave: Tensor, chance: np.random.Generator) -> float:
-    """Draw a factor from 0.1 to what just fits full scale, at most 10, evenly in decibels (models spec 8.6)."""
-    peak = float(wave.abs().max()) + 1e-5
-    return float(10 ** chance.uniform(-1, min(1.0, math.log10(1 / peak))))
-
-
-def with_gain(item: VitsItem, gain: float, shape: VitsShape, settings: VitsTrainingSettings) -> VitsItem:
-    """Return the item as if it had been recorded louder by the factor `gain`."""
-    wave = item.wave * gain
-    volume = None if item.volume is None else item.volume * gain
-    return replace(item, wave=wave, spectrum=_spectrum(wave, shape, settings), volume=volume)
-
-
-def _spectrum(wave: Tensor, shape: VitsShape, settings: VitsTrainingSettings) -> Tensor:
-    """[1, N] -> [S, N // hop_samples]."""
-    return linear_spectrogram(wave, shape.filter_length, shape.hop_samples, settings.win_length)[0]
-
-
-def _random_crop(item: VitsItem, hop_samples: int, chance: np.random.Generator) -> VitsItem:
-    first = int(chance.integers(0, item.n_frames - _LONGEST_FRAMES, endpoint=True))
-    return _cut(item, first, _CROP_FRAMES, hop_samples)
-
-
-def _cut(item: VitsItem, first: int, n_frames: int, hop_samples: int) -> VitsItem:
-    def cut(values: Tensor, samples: int = 1) -> Tensor:
-        return values[..., first * samples : (first + n_frames) * samples]
-
-    return replace(
-        item,
-        units=cut(item.units),
-        f0_hz=cut(item.f0_hz),
-        voiced=cut(item.voiced),
-        spectrum=cut(item.spectrum),
-        wave=cut(item.wave, hop_samples),
-        volume=None if item.volume is None else cut(item.volume),
-    )
+    return cut(item, 0, min(lengths), shape.hop_samples)
 
 
 def _inside(root: Path, name: str) -> Path:

@@ -19,7 +19,7 @@ from timbre.errors import MissingExtraError, SettingsError
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.nn.precision import reduced_type
 from timbre.train import run_folder
-from timbre.train.engine import Ended, Engine, Progress
+from timbre.train.engine import Ended, Engine, Progress, Score
 from timbre.train.families import FAMILIES
 from timbre.train.listening import Bounds, Judge, independent_embed
 from timbre.train.probing import given_probe
@@ -51,9 +51,9 @@ class Begun:
     speaker: str
     train_s: float
     device: str
-    reduced: bool  # in bfloat16
+    number_type: str  # of its networks
     estimate: Estimate
-    bounds: Bounds
+    bounds: Bounds | None  # None where nothing can be heard
     notes: tuple[str, ...]
 
 
@@ -61,9 +61,9 @@ class Begun:
 class TrainResult:
     """What a training made."""
 
-    voice: VoiceCard
+    voice: VoiceCard | None  # None where a part of voices was made
     ended: Ended
-    bounds: Bounds
+    bounds: Bounds | None
     summary: str  # a paragraph for people
 
 
@@ -88,28 +88,30 @@ def train(
     """
     dataset = open_dataset(dataset_folder)
     waves = {path.stem: read_mono_wave(path) for path in probes}
-    accelerator, reduced = _accelerator(settings)
+    accelerator = _accelerator(settings)
     voice = FAMILIES[settings.family](dataset, settings, accelerator.device)
     voice.prepare(accelerator)
     judge = voice.listen_to([given_probe(stem, wave) for stem, wave in waves.items()])
     estimate = measure(voice, voice.batch_size, accelerator)
     with accelerator.main_process_first():
-        computing = f"{accelerator.device.type} in {'bfloat16' if reduced else 'float32'}"
+        number_type = str(voice.number_type).removeprefix("torch.")
+        computing = f"{accelerator.device.type} in {number_type}"
         run_folder.begin(run, settings, dataset, voice.origins, computing, accelerator.num_processes)
-    notes = _notes(voice.train_s, judge, bool(probes))
+    bounds = None if judge is None else judge.bounds
+    notes = _notes(voice, judge, bool(probes))
     device = str(accelerator.device)
     if accelerator.is_main_process:
-        listeners.begun(Begun(voice.subject, voice.train_s, device, reduced, estimate, judge.bounds, notes))
+        listeners.begun(Begun(voice.subject, voice.train_s, device, number_type, estimate, bounds, notes))
     engine = Engine(voice, run, settings, accelerator)
     ended = engine.train(listeners.moved)
     if not accelerator.is_main_process:
         return None
     engine.load_best(ended)
-    return _finished(voice, judge, ended, run)
+    return _finished(voice, bounds, ended, run)
 
 
-def _accelerator(settings: TrainSettings) -> tuple[Accelerator, bool]:
-    """Return accelerate's handle and whether it computes in bfloat16; raises MissingExtraError, DeviceError."""
+def _accelerator(settings: TrainSettings) -> Accelerator:
+    """Return accelerate's handle; raises MissingExtraError, DeviceError."""
     try:
         from accelerate import Accelerator
         from accelerate.state import AcceleratorState
@@ -120,7 +122,7 @@ def _accelerator(settings: TrainSettings) -> tuple[Accelerator, bool]:
     device = Accelerator(cpu=on_cpu, mixed_precision="no").device
     reduced = reduced_type(settings.precision, device) == torch.bfloat16
     AcceleratorState._reset_state()
-    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if reduced else "no"), reduced
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if reduced else "no")
 
 
 def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Estimate:
@@ -149,12 +151,16 @@ def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Esti
     return Estimate(1000 * seconds, round(item_bytes * batch_size), largest)
 
 
-def _notes(train_s: float, judge: Judge, has_probes: bool) -> tuple[str, ...]:
-    notes = []
-    if train_s < LITTLE_S:
-        notes.append(f"{train_s:.0f} s of sound are little; {LITTLE_S / 60:g} minutes make a clearly better voice")
+def _notes(voice: VoiceInTraining, judge: Judge | None, has_probes: bool) -> tuple[str, ...]:
+    notes = list(voice.notes)
+    if voice.train_s < LITTLE_S:
+        notes.append(
+            f"{voice.train_s:.0f} s of sound are little; {LITTLE_S / 60:g} minutes make a clearly better voice"
+        )
+    if judge is None:
+        return tuple(notes)
     if not has_probes:
-        notes.append("probes are clips of the dataset said by packaged voices; --probe takes recordings of your own")
+        notes.append("probes are clips of the dataset; --probe takes recordings of your own")
     if independent_embed() is None:
         notes.append("similarity is judged by the base's own speaker encoder, as Resemblyzer is not installed")
     if has_probes and not any(probe.words for probe in judge.probes):
@@ -162,29 +168,27 @@ def _notes(train_s: float, judge: Judge, has_probes: bool) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _finished(voice: VoiceInTraining, judge: Judge, ended: Ended, run: Path) -> TrainResult:
+def _finished(voice: VoiceInTraining, bounds: Bounds | None, ended: Ended, run: Path) -> TrainResult:
     """Write the voice of the best checkpoint and say what was reached."""
-    summary = summarise(ended, judge.bounds, voice.train_s)
-    record = {"best": asdict(ended.best), "bounds": asdict(judge.bounds), "steps": ended.step, "summary": summary}
-    extras = {SAMPLE_FILE: _flac(voice.sample()), TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}
+    summary = summarise(ended, bounds, voice.train_s)
+    record = {"best": asdict(ended.best), "bounds": bounds and asdict(bounds), "steps": ended.step, "summary": summary}
+    extras, sample = {TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}, voice.sample()
+    if sample is not None:
+        extras[SAMPLE_FILE] = _flac(sample)
     card = voice.save_voice(run / run_folder.VOICE_FOLDER, extras)
-    return TrainResult(card, ended, judge.bounds, summary)
+    return TrainResult(card, ended, bounds, summary)
 
 
-def summarise(ended: Ended, bounds: Bounds, train_s: float) -> str:
+def summarise(ended: Ended, bounds: Bounds | None, train_s: float) -> str:
     """Say in a paragraph what was reached, what limits it and what would help."""
-    first, best = ended.history[0], ended.best
-    similarity = best.numbers["similarity"]
+    best = ended.best
     said = [
         f"Training ended after {ended.step} steps and {ended.spent_s / 60:.1f} minutes because {ended.reason}.",
-        f"The best probe was at step {best.step}: similarity {similarity:.3f} "
-        f"(before the first step {first.numbers['similarity']:.3f}, unconverted {bounds.floor:.3f}, "
-        f"the speaker's own recordings {bounds.ceiling:.3f}), content distance "
-        f"{best.numbers['content_distance']:.3f} (before {first.numbers['content_distance']:.3f}).",
+        f"The best probe was at step {best.step}: {_reached(ended.history[0], best, bounds)}.",
     ]
     if best.step == 0:
         said.append("No step was better than the start; more or cleaner recordings would help.")
-    elif bounds.ceiling - similarity < SHORT_OF_CEILING:
+    elif bounds is not None and max(bounds.floor, bounds.ceiling - SHORT_OF_CEILING) < best.numbers["similarity"]:
         said.append("The voice is as close to its recordings as they are to each other; more training cannot help.")
     elif best is ended.history[-1]:
         said.append("The last probe was the best, so more time would help: run the same command with more of it.")
@@ -193,6 +197,18 @@ def summarise(ended: Ended, bounds: Bounds, train_s: float) -> str:
     else:
         said.append("The probes after it were not better; recordings of other words and pitches may help more.")
     return " ".join(said)
+
+
+def _reached(first: Score, best: Score, bounds: Bounds | None) -> str:
+    """Return the measures of the best probe that matter, and what they were before the first step."""
+    parts = []
+    for name in ("similarity", "content_distance", "mel_distance", "validation_loss"):
+        if name in best.numbers:
+            before = f"before the first step {first.numbers[name]:.3f}"
+            if name == "similarity" and bounds is not None:
+                before += f", unconverted {bounds.floor:.3f}, the speaker's own recordings {bounds.ceiling:.3f}"
+            parts.append(f"{name.replace('_', ' ')} {best.numbers[name]:.3f} ({before})")
+    return ", ".join(parts)
 
 
 def _flac(wave: MonoWave) -> bytes:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -92,18 +93,31 @@ class VoiceInTraining(Trainee, Protocol):
         ...
 
     @property
+    def number_type(self) -> torch.dtype:
+        """What its networks compute in, known once it is prepared."""
+        ...
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What its user should know before the first step."""
+        ...
+
+    @property
     def origins(self) -> Mapping[str, str]:
         """What it starts from, in words, with digests of the contents: a run cannot go on from anything else."""
         ...
 
-    def listen_to(self, given: Sequence[Probe]) -> Judge:
-        """Let probes judge it: those that are given, or else clips of its dataset."""
+    def listen_to(self, given: Sequence[Probe]) -> Judge | None:
+        """Let probes judge it: those that are given, or else clips of its dataset; None where nothing can be heard."""
         ...
 
-    def sample(self) -> MonoWave:
-        """Return the first probe as the voice says it now."""
+    def sample(self) -> MonoWave | None:
+        """Return the first probe as the voice says it now; None where nothing can be heard."""
         ...
 
-    def save_voice(self, folder: Path, extras: Mapping[str, bytes]) -> VoiceCard:
-        """Write the voice as it is now to `folder`, in the place of an earlier one, with more files by name."""
+    def save_voice(self, folder: Path, extras: Mapping[str, bytes]) -> VoiceCard | None:
+        """Write the voice as it is now to `folder`, in the place of an earlier one, with more files by name.
+
+        What other programs take goes beside `folder`. None where it is a part of voices and was not made for one.
+        """
         ...

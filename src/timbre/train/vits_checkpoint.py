@@ -104,7 +104,7 @@ def resume(training: VitsTraining, pair: CheckpointPair) -> Resumed:
     """
     synthesizer, discriminator = (read_vits_checkpoint(path) for path in (pair.synthesizer, pair.discriminator))
     if pair.step == 0:
-        fresh = _take_fitting(training.synthesizer, synthesizer) + _take_fitting(training.discriminator, discriminator)
+        fresh = take_fitting(training.synthesizer, synthesizer) + take_fitting(training.discriminator, discriminator)
         if fresh or synthesizer.optimizer is None or discriminator.optimizer is None:
             return Resumed(1, 1, fresh)
     else:
@@ -113,6 +113,18 @@ def resume(training: VitsTraining, pair: CheckpointPair) -> Resumed:
     restore_optimizer(training.synthesizer_optimizer, synthesizer)
     restore_optimizer(training.discriminator_optimizer, discriminator)
     return Resumed(max(discriminator.epoch, 1), pair.step + 1, ())
+
+
+def take_fitting(network: nn.Module, checkpoint: VitsCheckpoint) -> tuple[str, ...]:
+    """Fill what has the same shape in the checkpoint; returns the legacy names of the rest (models spec 7.4)."""
+    fresh = []
+    for key, own in network.state_dict().items():
+        given = checkpoint.tensors.get(legacy_name(key), checkpoint.tensors.get(key))
+        if given is not None and given.shape == own.shape:
+            own.copy_(given)
+        else:
+            fresh.append(legacy_name(key))
+    return tuple(fresh)
 
 
 def restore_optimizer(optimizer: AdamW, checkpoint: VitsCheckpoint) -> None:
@@ -180,18 +192,6 @@ def _files(folder: Path, letter: str) -> dict[int, Path]:
     return {int(match[1]): path for path, match in matches.items() if match}
 
 
-def _take_fitting(network: nn.Module, checkpoint: VitsCheckpoint) -> tuple[str, ...]:
-    """Fill what has the same shape in the checkpoint; returns the legacy names of the rest (models spec 7.4)."""
-    fresh = []
-    for key, own in network.state_dict().items():
-        given = checkpoint.tensors.get(legacy_name(key), checkpoint.tensors.get(key))
-        if given is not None and given.shape == own.shape:
-            own.copy_(given)
-        else:
-            fresh.append(legacy_name(key))
-    return tuple(fresh)
-
-
 def _fill_synthesizer(synthesizer: Synthesizer, checkpoint: VitsCheckpoint) -> None:
     if not any(key.startswith(TRAINING_ONLY) for key in checkpoint.tensors):
         raise WeightsError(
@@ -205,7 +205,7 @@ def _fill_synthesizer(synthesizer: Synthesizer, checkpoint: VitsCheckpoint) -> N
 
 
 def _fill_discriminator(discriminator: MultiPeriodDiscriminator, checkpoint: VitsCheckpoint) -> None:
-    fresh = _take_fitting(discriminator, checkpoint)
+    fresh = take_fitting(discriminator, checkpoint)
     if fresh:
         raise WeightsError(
             f"{checkpoint.name!r} has no {fresh[0]!r} that fits the discriminator of config.json; "
@@ -218,11 +218,11 @@ def _averages(entry: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def _legacy_optimizer(optimizer: AdamW, learning_rate: float) -> dict[str, Any]:
-    """Return the state on the CPU; the original goes on only where `initial_lr` is there."""
+    """Return the state on the CPU; the original goes on only where `initial_lr` is there, and knows no `fused`."""
     content = optimizer.state_dict()
     state = {index: {name: value.cpu() for name, value in entry.items()} for index, entry in content["state"].items()}
     (group,) = content["param_groups"]
-    return {"state": state, "param_groups": [{**group, "initial_lr": learning_rate}]}
+    return {"state": state, "param_groups": [{**group, "fused": None, "initial_lr": learning_rate}]}
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:

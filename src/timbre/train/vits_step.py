@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -106,30 +106,30 @@ def start_training(
     )
 
 
-def begin_epoch(training: VitsTraining, epoch: int) -> None:
-    """Set the learning rates for `epoch`, counted from 1, where it belongs to the warm-up."""
-    settings = training.settings
+def learning_rate(settings: VitsTrainingSettings, epoch: int) -> float:
+    """Return the rate of an epoch, from 1: rising to the end of the warm-up, then falling from epoch to epoch."""
     if epoch <= settings.warmup_epochs:
-        for optimizer in (training.synthesizer_optimizer, training.discriminator_optimizer):
-            optimizer.param_groups[0]["lr"] = settings.learning_rate / settings.warmup_epochs * epoch
+        return settings.learning_rate / settings.warmup_epochs * epoch
+    return settings.learning_rate * settings.lr_decay ** (epoch - max(1, settings.warmup_epochs))
 
 
-def end_epoch(training: VitsTraining) -> None:
-    """Lower both learning rates after an epoch."""
-    for optimizer in (training.synthesizer_optimizer, training.discriminator_optimizer):
-        optimizer.param_groups[0]["lr"] *= training.settings.lr_decay
-
-
-def training_step(training: VitsTraining, batch: VitsBatch, draws: Draws) -> StepResult:
+def training_step(
+    training: VitsTraining,
+    batch: VitsBatch,
+    draws: Draws,
+    average: Callable[[nn.Module], None] = lambda network: None,
+) -> StepResult:
     """Let both networks learn from one batch on their device; they stay in training or evaluation mode as they are.
 
-    Raises SettingsError when a clip is shorter than a training segment.
+    `average` is given each network with its gradients before it changes. Raises SettingsError when a clip is shorter
+    than a training segment.
     """
     segments = make_segments(training, batch, draws)
     loss_d = discriminator_loss(training, segments)
-    norm_d = _update(training.discriminator_optimizer, loss_d, training.discriminator, training.scaler)
+    norm_d = _update(training.discriminator_optimizer, loss_d, training.discriminator, training.scaler, average)
     losses_g = synthesizer_losses(training, segments)
-    norm_g = _update(training.synthesizer_optimizer, losses_g.total(), training.synthesizer, training.scaler)
+    total_g = losses_g.total()
+    norm_g = _update(training.synthesizer_optimizer, total_g, training.synthesizer, training.scaler, average)
     training.scaler.update()
     return StepResult(loss_d.detach(), losses_g.detach(), norm_d, norm_g)
 
@@ -194,13 +194,21 @@ def gradient_norm(network: nn.Module) -> Tensor:
 
 
 def _optimizer(network: nn.Module, settings: VitsTrainingSettings) -> AdamW:
-    return AdamW(network.parameters(), settings.learning_rate, settings.betas, settings.eps, weight_decay=_WEIGHT_DECAY)
+    rate, betas, eps = settings.learning_rate, settings.betas, settings.eps
+    return AdamW(network.parameters(), rate, betas, eps, weight_decay=_WEIGHT_DECAY, fused=True)
 
 
-def _update(optimizer: AdamW, loss: Tensor, network: nn.Module, scaler: torch.amp.GradScaler) -> Tensor:
+def _update(
+    optimizer: AdamW,
+    loss: Tensor,
+    network: nn.Module,
+    scaler: torch.amp.GradScaler,
+    average: Callable[[nn.Module], None],
+) -> Tensor:
     """Change the weights of `network` by its gradients and return their norm."""
     optimizer.zero_grad()
     scaler.scale(loss).backward()
+    average(network)
     scaler.unscale_(optimizer)
     norm = gradient_norm(network)
     scaler.step(optimizer)

@@ -61,6 +61,10 @@ class NsfHifigan(nn.Module):
 
     @torch.no_grad()
     def synthesize(self, mel: Tensor, f0_hz: Tensor, draws: Draws, *, start_cycles: Tensor | None = None) -> Tensor:
+        """Do what `forward` does without gradients."""
+        return self.forward(mel, f0_hz, draws, start_cycles=start_cycles)
+
+    def forward(self, mel: Tensor, f0_hz: Tensor, draws: Draws, *, start_cycles: Tensor | None = None) -> Tensor:
         """Natural log-mel [B, n_mels, T], f0 [B, T or more] in Hz, 0 where unvoiced -> wave [B, 1, T * hop].
 
         Draws uniform [B, 9] and normal [B, T * hop, 9]; `start_cycles` as in `HarmonicSource.forward`.
@@ -76,7 +80,13 @@ class NsfHifigan(nn.Module):
             self.generator = ReducedNsfGenerator(self.generator, number_type)
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
-        """Fill a new vocoder with what `read_vocoder` gives, and fold and freeze its weights: it is for use only.
+        """Fill a new vocoder as `fill` does, and fold and freeze its weights: it is for use only."""
+        self.fill(tensors)
+        fold_weight_norm(self.generator)
+        self.eval().requires_grad_(False)
+
+    def fill(self, tensors: Mapping[str, Tensor]) -> None:
+        """Fill a new vocoder with what `read_vocoder` gives, to train it.
 
         Raises WeightsError, and changes nothing, where anything is missing, unknown or of another shape.
         """
@@ -85,8 +95,19 @@ class NsfHifigan(nn.Module):
         if fault is not None:
             raise WeightsError(f"the vocoder's weights {fault}; use weights and {CONFIG_FILE} of the same vocoder")
         self.generator.load_state_dict(given)
-        fold_weight_norm(self.generator)
-        self.eval().requires_grad_(False)
+
+    def copy_for_use(self) -> NsfHifigan:
+        """Return a vocoder like this one, which is in training, with folded and frozen weights."""
+        with torch.random.fork_rng(devices=[]):  # its first weights are drawn and then replaced
+            copied = NsfHifigan(self.shape)
+        copied._mel_gain = self._mel_gain
+        copied.load(self.tensors_for_file())
+        return copied.to(self.extractor.bank.device)
+
+    def tensors_for_file(self) -> dict[str, Tensor]:
+        """Return the weights of a vocoder in training, on the CPU, under the names of models spec 10.3."""
+        state: dict[str, Tensor] = self.generator.state_dict()
+        return {legacy_name(key): value.detach().cpu() for key, value in state.items()}
 
 
 def load_vocoder(place: Path, vocoder_type: str = "nsf-hifigan") -> NsfHifigan:

@@ -10,6 +10,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from timbre.nn.generator_blocks import RowConv
+
 _LONGEST_PERIOD = 10_000.0
 
 
@@ -27,14 +29,14 @@ class ResidualLayer(nn.Module):
 
     def __init__(self, channels: int, condition_channels: int) -> None:
         super().__init__()
-        self.dilated_conv = nn.Conv1d(channels, 2 * channels, 3, padding=1)
+        self.dilated_conv = RowConv(channels, 2 * channels, 3, padding=1)
         self.diffusion_projection = nn.Linear(channels, channels)
-        self.conditioner_projection = nn.Conv1d(condition_channels, 2 * channels, 1)
-        self.output_projection = nn.Conv1d(channels, 2 * channels, 1)
+        self.conditioner_projection = RowConv(condition_channels, 2 * channels, 1)
+        self.output_projection = RowConv(channels, 2 * channels, 1)
 
     def forward(self, x: Tensor, embedding: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """x [B, C, T], embedding [B or 1, C], condition [B, Hh, T] -> next x and skip, [B, C, T] each."""
-        y = self.dilated_conv(x + self.diffusion_projection(embedding)[..., None])
+        """x [B, C, 1, T], embedding [B or 1, C], condition [B, Hh, 1, T] -> next x and skip, [B, C, 1, T] each."""
+        y = self.dilated_conv(x + self.diffusion_projection(embedding)[..., None, None])
         y = y + self.conditioner_projection(condition)
         gate, content = y.chunk(2, dim=1)
         residual, skip = self.output_projection(torch.sigmoid(gate) * torch.tanh(content)).chunk(2, dim=1)
@@ -50,15 +52,17 @@ class Denoiser(nn.Module):
     def __init__(self, n_mels: int, n_layers: int, channels: int, condition_channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.input_projection = nn.Conv1d(n_mels, channels, 1)
+        self.input_projection = RowConv(n_mels, channels, 1)
         self.mlp = nn.Sequential(nn.Linear(channels, 4 * channels), nn.Mish(), nn.Linear(4 * channels, channels))
         self.residual_layers = nn.ModuleList(ResidualLayer(channels, condition_channels) for _ in range(n_layers))
-        self.skip_projection = nn.Conv1d(channels, channels, 1)
-        self.output_projection = nn.Conv1d(channels, n_mels, 1)
+        self.skip_projection = RowConv(channels, channels, 1)
+        self.output_projection = RowConv(channels, n_mels, 1)
         nn.init.zeros_(self.output_projection.weight)
 
     def forward(self, x: Tensor, step: Tensor, condition: Tensor) -> Tensor:
         """x [B, M, T], step [B or 1], condition [B, Hh, T] -> noise [B, M, T]."""
+        # Channels last in memory is where processors convolve quickest; all that follows takes over this layout.
+        x, condition = (each.unsqueeze(2).contiguous(memory_format=torch.channels_last) for each in (x, condition))
         x = torch.relu(self.input_projection(x))
         embedding = self.mlp(step_embedding(step, self.channels).to(x.dtype))
         skips = torch.zeros_like(x)
@@ -66,5 +70,5 @@ class Denoiser(nn.Module):
             x, skip = layer(x, embedding, condition)
             skips = skips + skip
         y = torch.relu(self.skip_projection(skips / math.sqrt(len(self.residual_layers))))
-        noise: Tensor = self.output_projection(y)
+        noise: Tensor = self.output_projection(y).squeeze(2)
         return noise

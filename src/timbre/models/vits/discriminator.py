@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import spectral_norm
+from torch.nn.utils import parametrize, spectral_norm
 from torch.nn.utils.parametrizations import weight_norm
 
 _PERIODS = (2, 3, 5, 7, 11)  # samples
@@ -57,14 +58,25 @@ class SubDiscriminator(nn.Module):
 class MultiPeriodDiscriminator(nn.Module):
     """All six discriminators; keys `discriminators.0` (scale) and `.1` to `.5` (periods 2, 3, 5, 7 and 11)."""
 
+    _counts_calls = False  # spectral norm refines its estimate with each call
+
     def __init__(self, *, use_spectral_norm: bool = False) -> None:
         super().__init__()
+        self._counts_calls = use_spectral_norm
         norm = spectral_norm if use_spectral_norm else weight_norm
         periods = (_period_discriminator(period, norm) for period in _PERIODS)
         self.discriminators = nn.ModuleList([_scale_discriminator(norm), *periods])
 
     def forward(self, real: Tensor, fake: Tensor) -> Judgements:
         """Judge real and generated waves, each [B, 1, L] of at least 11 samples."""
+        if self._counts_calls:
+            return self._judge(real, fake)
+        if fake.requires_grad:  # gradients pass through the judgement of one of them only
+            with parametrize.cached():
+                return self._judge(real, fake)
+        return self._judge_together(real, fake)
+
+    def _judge(self, real: Tensor, fake: Tensor) -> Judgements:
         judgements = Judgements([], [], [], [])
         for discriminator in self.discriminators:
             for wave, outputs, maps in (
@@ -74,6 +86,18 @@ class MultiPeriodDiscriminator(nn.Module):
                 output, layers = discriminator(wave)
                 outputs.append(output)
                 maps.append(layers)
+        return judgements
+
+    def _judge_together(self, real: Tensor, fake: Tensor) -> Judgements:
+        judgements = Judgements([], [], [], [])
+        for discriminator in self.discriminators:
+            output, layers = discriminator(torch.cat((real, fake)))
+            for part, outputs, maps in (
+                (slice(len(real)), judgements.real_outputs, judgements.real_maps),
+                (slice(len(real), None), judgements.fake_outputs, judgements.fake_maps),
+            ):
+                outputs.append(output[part])
+                maps.append([layer[part] for layer in layers])
         return judgements
 
 

@@ -47,8 +47,18 @@ class Manifest:
         return tuple(part for part in _PARTS if f"{part}.safetensors" in self.sha256)
 
 
-def save_sovits_voice(card: VoiceCard, parts: SovitsParts, folder: Path, *, force: bool = False) -> VoiceCard:
-    """Write a voice folder, all or nothing; errors as in `timbre.voice.saving.new_voice`."""
+def save_sovits_voice(
+    card: VoiceCard,
+    parts: SovitsParts,
+    folder: Path,
+    *,
+    force: bool = False,
+    extras: Mapping[str, bytes] | None = None,
+) -> VoiceCard:
+    """Write a voice folder, all or nothing; `extras` are more files for its users, by name.
+
+    Errors as in `timbre.voice.saving.new_voice`.
+    """
     with new_voice(folder, force=force) as temporary:
         card.save(temporary)
         for role, network in parts.networks().items():
@@ -60,6 +70,8 @@ def save_sovits_voice(card: VoiceCard, parts: SovitsParts, folder: Path, *, forc
         written = sorted(path for path in temporary.iterdir() if path.stem in _PARTS)
         manifest = Manifest(parts.release, {path.name: sha256_of(path) for path in written}, parts.origins)
         _write_json(temporary / MANIFEST_FILE, asdict(manifest))
+        for name, content in (extras or {}).items():
+            (temporary / name).write_bytes(content)
     return replace(card, path=str(folder))
 
 

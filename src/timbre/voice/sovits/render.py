@@ -65,13 +65,14 @@ class SovitsRenderer:
     """One rendering in progress: stretches of one sound, in order, each overlapping the one before.
 
     Phases of the harmonics and noise continue from stretch to stretch, so that overlapping renderings of one sound
-    agree and can fade into each other. With `compatible` each stretch begins anew, as in so-vits-svc.
+    agree and can fade into each other. With `compatible` each stretch begins anew, as in so-vits-svc. Only diffusion
+    needs the extractor.
     """
 
     def __init__(
         self,
         networks: Networks,
-        extractor: ClipExtractor,
+        extractor: ClipExtractor | None,
         speaker: int | SpeakerTimeline,
         retrieval: ContentRetrieval | None,
         settings: ConvertSettings,
@@ -143,7 +144,7 @@ class SovitsRenderer:
         volume = torch.exp(0.5 * frames.loudness)
         if settings.shallow_diffusion:
             synthesizer = self.networks.synthesizer
-            assert synthesizer is not None
+            assert synthesizer is not None and self.extractor is not None
             mel = vocoder.mel(sound[None]).transpose(1, 2)
             if not synthesizer.shape.vol_embedding:
                 volume = self.extractor.volume(sound)

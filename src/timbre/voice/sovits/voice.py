@@ -10,9 +10,11 @@ import torch
 
 from timbre.config.convert import DIFFUSION_METHODS, ConvertSettings
 from timbre.config.diffusion import DiffusionShape
+from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.config.speaker_mix import Track, read_speaker_mix
 from timbre.config.vits import VitsShape
 from timbre.config.vocoder import VocoderShape
+from timbre.content.contract import ContentEncoder
 from timbre.content.encoders import load_encoder
 from timbre.errors import MissingWeightsError, SettingsError, VoiceError
 from timbre.features.clips import ClipExtractor
@@ -27,6 +29,7 @@ from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.building import BuiltNetworks
 from timbre.voice.sovits.folder import save_sovits_voice
+from timbre.voice.sovits.packaged import packaged_encoder
 from timbre.voice.sovits.parts import Network, SovitsParts
 from timbre.voice.sovits.render import Networks, SovitsRenderer
 from timbre.voice.sovits.retrieval import check_retrieval, open_retrieval
@@ -246,9 +249,13 @@ class SovitsVoice:
             None if each is None else Path(each) for each in (settings.encoder_weights, settings.weights_dir)
         )
         folders = [*weights_folders(weights_dir), *self.encoder_folders]
-        encoder = load_encoder(
-            frame.encoder, weights_file=weights_file, search_folders=folders, device=str(self.device)
-        )
+        encoder: ContentEncoder
+        if frame.encoder == PACKAGED_ENCODER:
+            encoder = packaged_encoder(self.card, str(self.device))
+        else:
+            encoder = load_encoder(
+                frame.encoder, weights_file=weights_file, search_folders=folders, device=str(self.device)
+            )
         if encoder.dimensions != frame.content_width:
             raise VoiceError(
                 f"the config names the content encoder {frame.encoder}, whose features are {encoder.dimensions} wide, "
@@ -261,7 +268,7 @@ class SovitsVoice:
         return ClipExtractor(encoder, frame.sample_rate_hz, frame.hop_samples, frame.stretch_mode, centred)
 
     def renderer(
-        self, settings: ConvertSettings, extractor: ClipExtractor, mix: SpeakerTimeline | None = None
+        self, settings: ConvertSettings, extractor: ClipExtractor | None, mix: SpeakerTimeline | None = None
     ) -> SovitsRenderer:
         """Begin a rendering with settings that `check` has found good; `mix` is `mixed_speakers` along the sound."""
         speaker = self.speaker_id(settings.speaker) if mix is None else mix

@@ -14,7 +14,7 @@ import pytest
 from tests.toy_dataset import FEATURES, WIDTH, longer, toy_clip, write_toy_dataset
 from timbre.dataset.folder import open_dataset
 from timbre.dataset.manifest import count_frames, manifest_text, parse_manifest
-from timbre.dataset.places import MANIFEST_FILE, clip_file, feature_file, placed_file, write_manifest
+from timbre.dataset.places import MANIFEST_FILE, clip_file, feature_file, write_manifest, write_text
 from timbre.errors import DatasetError, OutputError
 
 
@@ -170,10 +170,13 @@ def test_features_of_another_clip_are_told(tmp_path: Path) -> None:
             read(dataset.manifest.clips[0])
 
 
-def test_failed_writing_leaves_what_was_there(tmp_path: Path) -> None:
+def test_failed_writing_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
     path = tmp_path / "a.txt"
     path.write_text("old")
-    with pytest.raises(OutputError, match="No space left"), placed_file(path) as temporary:
-        temporary.write_text("new")
-        raise OSError(28, "No space left on device")
+    monkeypatch.setattr("timbre.files.writing.os.fsync", full)
+    with pytest.raises(OutputError, match="No space left"):
+        write_text(path, "new")
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

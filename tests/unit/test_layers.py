@@ -11,7 +11,7 @@ import pytest
 
 STEPS = [
     {"errors"},
-    {"config"},
+    {"config", "files"},
     {"audio", "dsp", "weights"},
     {"nn"},
     {"content", "pitch", "speaker", "models.vits", "models.diffusion", "models.fast", "vocoder", "retrieval"},

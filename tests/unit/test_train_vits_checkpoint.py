@@ -196,7 +196,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         raise OSError("no space left")
 
     monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OutputError, match="check the folder and the space"):
+    with pytest.raises(OutputError, match="check the space on the disk"):
         save_pair(training, tmp_path, epoch=2, step=1)
     assert pair.synthesizer.read_bytes() == before
     assert len(list(tmp_path.iterdir())) == 2

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +15,7 @@ from timbre.audio.decoder import library_path
 from timbre.audio.formats import TAGS, check_fits, format_of
 from timbre.audio.sound import Samples, Sound, check_rate
 from timbre.errors import OutputError, SettingsError
+from timbre.files.writing import part_name
 
 _BLOCK_SAMPLES = 1 << 14  # the vorbis encoder of libsndfile needs stack for a whole block
 _BYTES_PER_SAMPLE = {"pcm_16": 2, "pcm_24": 3, "float": 4}
@@ -62,7 +62,7 @@ class AudioWriter:
         if unknown:
             raise SettingsError(f"unknown tag {unknown[0]!r}; known are: {', '.join(TAGS)}")
         self._check_target()
-        self._temporary = self.path.with_name(f".{uuid.uuid4().hex}.part")
+        self._temporary = part_name(self.path)
         self._file: soundfile.SoundFile | None = None
 
     def __enter__(self) -> AudioWriter:

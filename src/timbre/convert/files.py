@@ -13,12 +13,12 @@ from timbre import __version__
 from timbre.audio.listing import FileProgress
 from timbre.audio.writer import AudioWriter
 from timbre.config.convert import ConvertSettings
-from timbre.config.places import made_folder
 from timbre.config.speaker_mix import read_speaker_mix
 from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.plan import Job, Target, becomes_file, find_sources, plan_jobs
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import Scan, scan, scan_tracker
+from timbre.files.writing import made_folder
 from timbre.nn.device import check_device
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import resolve_tracker

@@ -10,8 +10,8 @@ from pathlib import Path
 from timbre.audio.formats import check_fits, format_of
 from timbre.audio.listing import AUDIO_SUFFIXES, list_sounds
 from timbre.audio.source import FileSource
-from timbre.config.places import MAX_FILE_NAME_BYTES, check_place
 from timbre.errors import OutputError, SettingsError
+from timbre.files.writing import MAX_FILE_NAME_BYTES, check_place
 
 DEFAULT_FORMAT = "wav"
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +11,10 @@ from numpy.typing import NDArray
 from timbre.audio.sound import Sound
 from timbre.audio.writer import write_audio
 from timbre.dataset.manifest import DatasetManifest, manifest_text
-from timbre.errors import OutputError
+from timbre.files.writing import new_file
 
 MANIFEST_FILE = "dataset.json"
 CLIPS_FOLDER, FEATURES_FOLDER = "clips", "features"
-PART_SUFFIX = ".part"
 
 
 def clip_file(folder: Path, clip_id: str) -> Path:
@@ -33,7 +29,7 @@ def feature_file(folder: Path, kind_folder: str, clip_id: str) -> Path:
 
 def write_clip(folder: Path, clip_id: str, wave: NDArray[np.float32], sample_rate_hz: int) -> None:
     """Write the sound of a clip [N] with 24 bits; raises OutputError where it cannot be written."""
-    with placed_file(clip_file(folder, clip_id)) as temporary:
+    with new_file(clip_file(folder, clip_id), flushed=True) as temporary:
         write_audio(temporary, Sound(wave[None], sample_rate_hz), format="flac", encoding="pcm_24")
 
 
@@ -41,7 +37,7 @@ def write_features(folder: Path, kind_folder: str, clip_id: str, arrays: Mapping
     """Write one kind of features of a clip by name; raises OutputError where they cannot be written."""
     from safetensors.numpy import save_file
 
-    with placed_file(feature_file(folder, kind_folder, clip_id)) as temporary:
+    with new_file(feature_file(folder, kind_folder, clip_id), flushed=True) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary)
 
 
@@ -52,28 +48,5 @@ def write_manifest(folder: Path, manifest: DatasetManifest) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file, whole or not at all; raises OutputError where it cannot be written."""
-    with placed_file(path) as temporary:
+    with new_file(path, flushed=True) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
-
-
-@contextmanager
-def placed_file(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` that takes its place when the block succeeds and vanishes when it fails.
-
-    What stands at `path` is whole even when the power fails. The folder is made where it is missing. Raises OutputError
-    where something cannot be written.
-    """
-    from safetensors import SafetensorError
-
-    temporary = path.with_name(f".{uuid.uuid4().hex}{PART_SUFFIX}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else "the disk may be full"
-        raise OutputError(f"{path} cannot be written ({reason}); check the space on the disk") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,8 +8,8 @@ from contextlib import ExitStack, contextmanager
 
 from timbre.audio.sound import Samples
 from timbre.audio.writer import AudioWriter
-from timbre.config.places import made_folder
 from timbre.errors import AudioError
+from timbre.files.writing import made_folder
 from timbre.prepare.slicing_plan import ClipFile
 
 

@@ -15,12 +15,12 @@ from timbre.dataset.places import (
     CLIPS_FOLDER,
     FEATURES_FOLDER,
     MANIFEST_FILE,
-    PART_SUFFIX,
     clip_file,
     feature_file,
     write_manifest,
 )
 from timbre.errors import DatasetError, OutputError
+from timbre.files.writing import PART_SUFFIX
 from timbre.prepare.crew import Crew
 from timbre.prepare.cut_records import OWN_FOLDER, CutRecord, record_file
 from timbre.prepare.cutting_recordings import SAMPLE_RATE_HZ

@@ -15,8 +15,8 @@ from timbre.audio.resample import resampled_length
 from timbre.audio.source import FileSource
 from timbre.config.cutting import ClipFileSettings
 from timbre.config.file_names import safe_name
-from timbre.config.places import MAX_FILE_NAME_BYTES, check_place
 from timbre.errors import OutputError
+from timbre.files.writing import MAX_FILE_NAME_BYTES, check_place
 
 _LEAST_DIGITS = 3
 

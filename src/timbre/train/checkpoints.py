@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from timbre.errors import WeightsError
-from timbre.voice.saving import new_folder
+from timbre.files.writing import PART_SUFFIX, flush, new_folder
 
 TENSORS_FILE, FACTS_FILE = "state.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
-_PART_SUFFIX = ".part"
 
 
 class Checkpoints:
@@ -52,8 +50,7 @@ class Checkpoints:
             )
             (temporary / FACTS_FILE).write_text(json.dumps({"step": step, **facts}, indent=1) + "\n", encoding="utf-8")
             for file in temporary.iterdir():
-                with file.open("rb+") as stream:
-                    os.fsync(stream.fileno())
+                flush(file)
 
     def load(self, step: int, modules: Mapping[str, nn.Module], optimizers: Mapping[str, Optimizer]) -> dict[str, Any]:
         """Put the checkpoint of a step into networks and optimizers, and return its facts; raises WeightsError."""
@@ -75,7 +72,7 @@ class Checkpoints:
         for step in self.steps()[:-keep_newest]:
             if step != keep_also:
                 shutil.rmtree(self._place(step), ignore_errors=True)
-        for path in self.folder.glob(f".*{_PART_SUFFIX}"):
+        for path in self.folder.glob(f".*{PART_SUFFIX}"):
             shutil.rmtree(path, ignore_errors=True)
 
     def _place(self, step: int) -> Path:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 import yaml
 
+from timbre.files.writing import new_folder
 from timbre.models.diffusion.state import state_for_file
 from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.train.diffusion_setup import CONFIG_FILE
-from timbre.voice.saving import new_folder
 
 
 def save_diffusion_files(folder: Path, model: Unit2Mel, config: Mapping[str, Any], step: int) -> Path:

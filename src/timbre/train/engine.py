@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from timbre.config.train import TrainSettings
-from timbre.dataset.places import placed_file, write_text
+from timbre.dataset.places import write_text
+from timbre.files.writing import new_file
 from timbre.train.board import Board
 from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
@@ -186,7 +187,7 @@ class Engine:
         rows = {"score": [score.score for score in self._history]}
         rows |= {name: [score.numbers[name] for score in self._history] for name in list(result.numbers)[:3]}
         steps = [score.step for score in self._history]
-        with placed_file(self._run / CURVE_FILE) as temporary:
+        with new_file(self._run / CURVE_FILE) as temporary:
             temporary.write_bytes(draw_curves(steps, rows, self._best.step))
         if board is not None:
             board.probe(self._step, result)

@@ -17,8 +17,9 @@ from timbre.config.indexing import IndexSettings
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.dataset.folder import Dataset
 from timbre.dataset.manifest import ClipEntry
-from timbre.dataset.places import placed_file, write_text
+from timbre.dataset.places import write_text
 from timbre.errors import DatasetError, SettingsError
+from timbre.files.writing import new_file
 from timbre.nn.device import check_device
 from timbre.nn.precision import reduced_type
 from timbre.retrieval.clustering import cluster
@@ -144,7 +145,7 @@ def _make(
     for number, name in enumerate(names):
         on_share = _share(on_progress, number / len(names), 1 / len(names))
         rows[name], facts[name] = _speaker_rows(dataset, name, settings, device, on_share)
-    with placed_file(path) as temporary:
+    with new_file(path) as temporary:
         save_speaker_rows(SpeakerRows(settings.kind, dataset.manifest.encoder, rows), temporary)
     return facts
 
@@ -204,7 +205,7 @@ def _export(dataset: Dataset, path: Path, settings: IndexSettings) -> Path:
     """Write the index beside it as so-vits-svc reads it; returns the file."""
     rows = read_speaker_rows(path, settings.kind).rows
     target = path.with_name(KMEANS_FILE if settings.kind == "kmeans" else INDEX_FILE)
-    with placed_file(target) as temporary:
+    with new_file(target) as temporary:
         if settings.kind == "kmeans":
             write_kmeans(rows, temporary)
         else:

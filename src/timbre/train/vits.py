@@ -21,6 +21,7 @@ from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
 from timbre.errors import SettingsError
 from timbre.evaluate.waves import MonoWave
+from timbre.files.writing import new_folder
 from timbre.models.vits.state import legacy_state
 from timbre.retrieval.foreign_writing import flat_index
 from timbre.retrieval.speaker_rows import read_speaker_rows
@@ -43,7 +44,6 @@ from timbre.train.vits_step import (
 )
 from timbre.voice.base import BASE_NAME, load_base
 from timbre.voice.card import VoiceCard
-from timbre.voice.saving import new_folder
 from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import Network, SovitsParts
 from timbre.voice.sovits.voice import SovitsVoice

@@ -7,9 +7,7 @@ of a run (models spec 7.3 to 7.6).
 from __future__ import annotations
 
 import logging
-import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from timbre.errors import OutputError, WeightsError
+from timbre.errors import WeightsError
+from timbre.files.writing import new_file
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.state import TRAINING_ONLY, load_state
 from timbre.models.vits.synthesizer import Synthesizer
@@ -173,7 +172,8 @@ def save_pair(training: VitsTraining, folder: Path, *, epoch: int, step: int) ->
             "optimizer": _legacy_optimizer(optimizer, learning_rate),
             "learning_rate": learning_rate,
         }
-        _write(path, content)
+        with new_file(path) as temporary:
+            torch.save(content, temporary)
     return pair
 
 
@@ -223,15 +223,3 @@ def _legacy_optimizer(optimizer: AdamW, learning_rate: float) -> dict[str, Any]:
     state = {index: {name: value.cpu() for name, value in entry.items()} for index, entry in content["state"].items()}
     (group,) = content["param_groups"]
     return {"state": state, "param_groups": [{**group, "fused": None, "initial_lr": learning_rate}]}
-
-
-def _write(path: Path, content: dict[str, Any]) -> None:
-    temporary = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save(content, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise OutputError(f"{str(path)!r} cannot be written; check the folder and the space on the disk") from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -15,10 +15,10 @@ from timbre.config.diffusion import DiffusionShape
 from timbre.config.train import TrainSettings
 from timbre.config.vocoder import VocoderShape
 from timbre.errors import SettingsError
+from timbre.files.writing import new_folder
 from timbre.train.sovits_voice import search_folders, seeded
 from timbre.vocoder.nsf_hifigan import CONFIG_FILE, VOCODER_WEIGHTS, NsfHifigan, read_vocoder
 from timbre.voice.card import VoiceCard
-from timbre.voice.saving import new_folder
 from timbre.voice.sovits.parts import Network, SovitsParts
 from timbre.voice.sovits.voice import SovitsVoice
 from timbre.voice.sovits.workshop import find_sovits_voice

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from timbre.errors import MissingWeightsError, OutputError, WeightsError
+from timbre.files.writing import put_in_place, temporary_folder
 from timbre.weights.archives import is_archive, unpack
 from timbre.weights.catalogue import WeightsEntry
 from timbre.weights.finding import files_of
@@ -16,7 +17,7 @@ from timbre.weights.identify import FileKind, require_kind, suspicious_classes
 from timbre.weights.ledger import Ledger
 from timbre.weights.restricted import read_checkpoint
 from timbre.weights.search import own_weights_folder, weights_in_folder
-from timbre.weights.storage import put_in_place, require_space, temporary_folder
+from timbre.weights.storage import require_space
 
 _SUFFIXES = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".onnx")
 _NOTICES = ("NOTICE*", "LICENSE*", "LICENCE*", "README*", "*.json")  # kept with the weights of a folder

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import uuid
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from timbre.errors import WeightsError
+from timbre.errors import OutputError, WeightsError
+from timbre.files.writing import new_file
 from timbre.weights.digest import sha256_of
 from timbre.weights.search import own_weights_folder
 
@@ -87,16 +87,10 @@ class Ledger:
             ) from error
 
     def _write(self, records: dict[str, Record]) -> None:
-        temporary = self.path.with_name(f".{uuid.uuid4().hex}.part")
         text = json.dumps({key: asdict(record) for key, record in sorted(records.items())}, indent=1)
         # Where nothing can be written nothing is remembered, which is no reason to refuse weights that are all right.
-        with suppress(OSError):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, self.path)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with suppress(OutputError), new_file(self.path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
 
 
 def _key(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Writing into the user's weights folder: room on the disk, one process at a time, only what is whole in its place."""
+"""Writing into the user's weights folder: room on the disk, one process at a time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,31 +25,6 @@ def require_space(folder: Path, needed_bytes: int) -> None:
             f"{needed_bytes / 1e6:.0f} MB are needed in {folder}, but its disk has {free / 1e6:.0f} MB left; make "
             "room, or name another cache folder by $XDG_CACHE_HOME"
         )
-
-
-@contextmanager
-def temporary_folder(parent: Path) -> Iterator[Path]:
-    """Give a new folder in `parent` that vanishes after the block."""
-    folder = parent / f".{uuid.uuid4().hex}.part"
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def put_in_place(new: Path, target: Path) -> None:
-    """Rename the finished file or folder `new` to `target` on the same disk, over what is there."""
-    if not target.is_dir():
-        os.replace(new, target)
-        return
-    with temporary_folder(target.parent) as aside:
-        os.replace(target, aside / target.name)
-        try:
-            os.replace(new, target)
-        except OSError:
-            os.replace(aside / target.name, target)
-            raise
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import yaml
 from torch import Tensor
 
 from timbre.errors import OutputError
+from timbre.files.writing import new_file, new_folder
 from timbre.retrieval.foreign_writing import INDEX_FILE, KMEANS_FILE, pickled_indexes, write_kmeans
 from timbre.voice.card import safe_name
-from timbre.voice.saving import new_file, new_folder
 from timbre.voice.sovits.parts import DIFFUSION, MODEL, Network, Origin, SovitsParts
 
 _BASE_RATE = 1e-4  # what a file without training state says

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from safetensors import SafetensorError
 
-from timbre.config.places import made_folder
 from timbre.errors import OutputError
-from timbre.voice.saving import new_file, new_folder, new_voice
+from timbre.files.writing import made_folder, new_file, new_folder
+from timbre.voice.saving import new_voice
 
 
 def test_a_new_folder_appears_when_it_is_whole(tmp_path: Path) -> None:

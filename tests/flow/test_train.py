@@ -76,7 +76,10 @@ def test_a_dataset_becomes_a_voice_that_converts(work: WorkFolder, dataset: Path
     card = json.loads((work / "run" / "voice" / "voice.json").read_text(encoding="utf-8"))
     assert (card["name"], card["licence"], card["consent"]) == ("eva", "CC0 1.0", "it is a machine")
     assert card["base_sha256"] and card["decoder_sha256"] and card["highest_f0_hz"] > card["lowest_f0_hz"] > 0
-    assert {path.name for path in (work / "run" / "voice").iterdir()} >= {"sample.flac", "training.json"}
+    assert (work / "run" / "voice" / "sample.flac").is_file()
+    record = json.loads((work / "run" / "voice" / "training.json").read_text(encoding="utf-8"))
+    assert len(record["history"]) == 2 and record["best"]["numbers"]["similarity"] <= 1
+    assert record["recordings"] == {"seconds": 12.0, "loudness_lufs": -23.0}
     assert list((work / "run" / "events").glob("events.*"))
     scores = json.loads((work / "run" / "scores.json").read_text(encoding="utf-8"))
     assert [score["step"] for score in scores["history"]] == [0, 10]

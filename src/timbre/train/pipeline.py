@@ -107,7 +107,8 @@ def train(
     if not accelerator.is_main_process:
         return None
     engine.load_best(ended)
-    return _finished(voice, bounds, ended, run)
+    clips = dataset.clips("train", settings.speaker)
+    return _finished(voice, bounds, ended, run, float(np.median([clip.loudness_lufs for clip in clips])))
 
 
 def _accelerator(settings: TrainSettings) -> Accelerator:
@@ -168,10 +169,19 @@ def _notes(voice: VoiceInTraining, judge: Judge | None, has_probes: bool) -> tup
     return tuple(notes)
 
 
-def _finished(voice: VoiceInTraining, bounds: Bounds | None, ended: Ended, run: Path) -> TrainResult:
-    """Write the voice of the best checkpoint and say what was reached."""
+def _finished(
+    voice: VoiceInTraining, bounds: Bounds | None, ended: Ended, run: Path, loudness_lufs: float
+) -> TrainResult:
+    """Write the voice of the best checkpoint and say what was reached; the loudness is that of the recordings."""
     summary = summarise(ended, bounds, voice.train_s)
-    record = {"best": asdict(ended.best), "bounds": bounds and asdict(bounds), "steps": ended.step, "summary": summary}
+    record = {
+        "summary": summary,
+        "steps": ended.step,
+        "best": asdict(ended.best),
+        "bounds": bounds and asdict(bounds),
+        "history": [asdict(score) for score in ended.history],
+        "recordings": {"seconds": round(voice.train_s, 1), "loudness_lufs": round(loudness_lufs, 1)},
+    }
     extras, sample = {TRAINING_FILE: (json.dumps(record, indent=1) + "\n").encode()}, voice.sample()
     if sample is not None:
         extras[SAMPLE_FILE] = _flac(sample)

@@ -1,6 +1,6 @@
 """Whether training of a so-vits-svc model learns: a reduced one, from noise, on three minutes of one speaker.
 
-    python -m benchmarks.vits_learning --work FOLDER [--data FOLDER] [--minutes 25]
+    python -m benchmarks.vits_learning --work FOLDER [--data FOLDER] [--minutes 36]
 
 Prints the mel loss along the steps, its value against that of step 50, and how far the pitch of held-out recordings,
 of the speaker herself and of another reader, is from where it was once the trained voice has converted them. FOLDER is
@@ -41,7 +41,7 @@ MODEL = {
     "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5]],
     "p_dropout": 0.0,
 }
-TRAIN = {"batch_size": 4, "segment_size": 8 * HOP_SAMPLES, "learning_rate": 2e-3, "lr_decay": 0.995}
+TRAIN = {"batch_size": 4, "segment_size": 8 * HOP_SAMPLES, "learning_rate": 1e-3, "lr_decay": 0.995}
 DATA = {"mel_fmax": 11_000}  # the recordings have a rate of 24 kHz
 COMPARED_STEP, MEAN_OF = 50, 5  # values on the board on each side
 GOAL_CENTS = 30.0
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=25.0)
+    parser.add_argument("--minutes", type=float, default=36.0)
     parser.add_argument("--precision", default="fast")
     arguments = parser.parse_args()
     work, data = arguments.work, arguments.data
@@ -61,7 +61,7 @@ def main() -> None:
     learned, held_out = split(rows_of(data), data)
     prepare(work, learned)
     words = ("--family", "vits", "--config", work / "config.json", "--minutes", arguments.minutes, "--patience", 0)
-    quick = ("--precision", arguments.precision, "--probe-minutes", 8, "--checkpoint-minutes", 4)
+    quick = ("--precision", arguments.precision, "--probe-minutes", 12, "--checkpoint-minutes", 4)
     timbre("train", work / "dataset", "-o", work / "run", *words, *quick)
     show_curve(work / "run")
     show_pitch(work / "run", held_out)

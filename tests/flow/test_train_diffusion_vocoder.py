@@ -39,10 +39,11 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the toy base judge voices and small discriminators waves, and leave out the picture of the scores."""
+    """Let the toy base judge voices and small discriminators waves, measure one step, and leave out the picture."""
     monkeypatch.setattr("timbre.train.engine.draw_curves", lambda *_: b"")
     monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
     monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.pipeline.REHEARSALS", 1)
     monkeypatch.setattr("timbre.train.vocoder.MultiPeriodDiscriminator", ToyDiscriminator)
 
 

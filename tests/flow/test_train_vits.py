@@ -47,12 +47,14 @@ def dataset(toy_assets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(autouse=True)
 def small(toy_assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a small discriminator and the judge that is quicker than the independent one."""
+    """Take a small discriminator and the judge that is quicker than the independent one, few probes and measures."""
     monkeypatch.setattr(
         "timbre.train.vits_setup.MultiPeriodDiscriminator", lambda use_spectral_norm: ToyDiscriminator()
     )
     monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
     monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.pipeline.REHEARSALS", 1)
+    monkeypatch.setattr("timbre.train.probing.N_PROBES", 2)
 
 
 @pytest.fixture
@@ -60,6 +62,8 @@ def no_probes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out listening; the last probe is the best."""
     scores = iter(range(100))
     monkeypatch.setattr("timbre.train.engine.draw_curves", lambda *_: b"")
+    monkeypatch.setattr(VitsTrainee, "listen_to", lambda *_: None)
+    monkeypatch.setattr(VitsTrainee, "sample", lambda _: None)
     monkeypatch.setattr(VitsTrainee, "probe", lambda _: ProbeResult(float(next(scores)), ANY_NUMBERS))
 
 
@@ -164,7 +168,7 @@ def test_weights_that_do_not_fit_begin_anew_and_are_named(dataset: Path, config:
     told: list[Begun] = []
     run(dataset, tmp_path / "more", other, told.append, steps=1, start=str(tmp_path / "run" / "sovits"))
     notes = " ".join(told[0].notes)
-    assert "1 weights of the start do not fit" in notes and "G_1.pth: emb_g.weight" in notes
+    assert "begin anew, as the start has none that fit: G_1.pth: emb_g.weight" in notes
     assert "there is no discriminator" in notes
     with pytest.raises(MissingWeightsError, match=r"G_0\.pth and D_0\.pth"):
         run(dataset, tmp_path / "none", config, steps=1, start=str(tmp_path / "nowhere"))

@@ -16,10 +16,10 @@ from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.losses import adversarial_losses, discriminator_losses
 from timbre.models.vits.state import legacy_state, load_state
 from timbre.models.vits.synthesizer import Synthesizer
+from timbre.train.gradients import gradient_norm
 from timbre.train.vits_batch import VitsBatch
 from timbre.train.vits_checkpoint import read_vits_checkpoint, restore_optimizer
 from timbre.train.vits_step import (
-    gradient_norm,
     make_segments,
     start_training,
     synthesizer_losses,

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.toy_fast_dataset import write_fast_dataset
+from tests.toy_vits_dataset import write_tiny_config
 from timbre.train.trainee import TOTAL
 from timbre.voice.base import load_base
 from timbre.voice.catalog import load_voice
@@ -29,12 +30,18 @@ PROGRAM = """
 import os, pathlib
 from timbre.voice import shelf
 shelf.ASSETS = pathlib.Path(os.environ["TOY_ASSETS"])
-from timbre.train import pipeline, probing
+from tests.toy_training import ToyDiscriminator
+from timbre.train import engine, pipeline, probing, vits_setup
+engine.SHOWN_EVERY_STEPS = 1
+vits_setup.MultiPeriodDiscriminator = lambda use_spectral_norm: ToyDiscriminator()
 probing.independent_embed = pipeline.independent_embed = lambda: None
 from timbre.cli.main import run
 run()
 """
-QUICK = ("--segment-s", "0.3", "--precision", "exact", "--device", "cpu", "--probe-minutes", "60")
+QUICK = ("--precision", "exact", "--device", "cpu", "--probe-minutes", "60")
+SHORT = ("--segment-s", 0.3)
+TWO_PROCESSES = ("-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", "2")
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -46,7 +53,7 @@ def start(assets: Path, folder: Path, *words: object, launcher: tuple[str, ...] 
     program = folder / "program.py"
     program.write_text(PROGRAM)
     line = [sys.executable, *launcher, str(program), "train", *map(str, words), *QUICK]
-    environment = {**os.environ, "TOY_ASSETS": str(assets), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "TOY_ASSETS": str(assets), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(REPOSITORY)}
     return subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
 
 
@@ -60,7 +67,7 @@ def state(run: Path, step: int) -> dict[str, torch.Tensor]:
 
 
 def test_kills_leave_the_weights_of_an_undisturbed_run(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
-    words = ("--batch-size", 2, "--steps", N_STEPS, "--checkpoint-steps", 2)
+    words = ("--batch-size", 2, "--steps", N_STEPS, "--checkpoint-steps", 2, *SHORT)
     started = time.monotonic()
     finish(start(toy_assets, tmp_path, dataset, "-o", tmp_path / "calm", *words))
     usual_s, chance = time.monotonic() - started, np.random.default_rng(0)
@@ -84,14 +91,28 @@ def losses(run: Path) -> dict[int, float]:
     return {event.step: event.value for event in EventAccumulator(str(run / "events")).Reload().Scalars(TOTAL)}
 
 
-def test_two_processes_learn_as_one_with_the_doubled_batch(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
-    words = ("--steps", 20, "--base-share", 0.5)
-    launcher = ("-m", "accelerate.commands.accelerate_cli", "launch", "--multi_gpu", "--num_processes", "2")
-    finish(start(toy_assets, tmp_path, dataset, "-o", tmp_path / "one", "--batch-size", 4, *words))
-    two = (dataset, "-o", tmp_path / "two", "--batch-size", 2, *words)
-    finish(start(toy_assets, tmp_path, *two, launcher=launcher))
-    assert json.loads((tmp_path / "two" / "run.json").read_text(encoding="utf-8"))["processes"] == 2
-    one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
-    assert one.keys() == two.keys() and max(one) == 20
+def assert_two_learn_as_one(assets: Path, dataset: Path, folder: Path, n_steps: int, *words: object) -> None:
+    """Check that two processes show the losses of one with the doubled batch."""
+    words = (*words, "--steps", n_steps)
+    finish(start(assets, folder, dataset, "-o", folder / "one", "--batch-size", 4, *words))
+    two = (dataset, "-o", folder / "two", "--batch-size", 2, *words)
+    finish(start(assets, folder, *two, launcher=TWO_PROCESSES))
+    assert json.loads((folder / "two" / "run.json").read_text(encoding="utf-8"))["processes"] == 2
+    one, apart = losses(folder / "one"), losses(folder / "two")
+    assert list(one) == list(apart) == list(range(1, n_steps + 1))
     for step, loss in one.items():
-        assert two[step] == pytest.approx(loss, rel=1e-4), step
+        assert apart[step] == pytest.approx(loss, rel=1e-4), step
+
+
+def test_two_processes_learn_as_one_with_the_doubled_batch(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
+    assert_two_learn_as_one(toy_assets, dataset, tmp_path, 20, "--base-share", 0.5, *SHORT)
+
+
+def test_two_processes_learn_a_so_vits_svc_model_as_one_does(toy_assets: Path, tmp_path: Path) -> None:
+    """Clips of one length and no dropout: else the losses kl and lf0 and the chance of layers would be others."""
+    base = load_base(toy_assets / "base")
+    dataset = write_fast_dataset(tmp_path / "ds", base, seconds=1.0)
+    config = write_tiny_config(tmp_path / "config.json", base.shape.content.content_channels, p_dropout=0.0)
+    assert_two_learn_as_one(
+        toy_assets, dataset, tmp_path, 5, "--family", "vits", "--config", config, "--learning-rate", 0.01
+    )

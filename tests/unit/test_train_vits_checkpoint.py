@@ -1,9 +1,7 @@
-"""Checkpoints in the layout of so-vits-svc: going on, starting from others, and what is refused."""
+"""Checkpoints in the layout of so-vits-svc: starting from one's own and from others, and what is refused."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +9,9 @@ import pytest
 import torch
 
 from tests.toy_training import randomise, toy_batch, toy_training
-from timbre.errors import OutputError, TimbreError, WeightsError
+from timbre.errors import MissingWeightsError, OutputError, WeightsError
 from timbre.nn.draws import SeededDraws
-from timbre.train.vits_checkpoint import newest_pair, read_vits_checkpoint, remove_old, resume, save_pair
+from timbre.train.vits_checkpoint import CheckpointFiles, fill, find_checkpoint, read_vits_checkpoint, save_pair
 from timbre.train.vits_step import VitsTraining, learning_rate, training_step
 
 
@@ -34,22 +32,27 @@ def same_weights(left: VitsTraining, right: VitsTraining) -> bool:
     )
 
 
-def test_a_resumed_training_goes_on_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+def test_a_training_goes_on_from_its_files_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     training, other = trained(), toy_training(seed=1)
-    save_pair(training, tmp_path, epoch=3, step=800)
-    pair = newest_pair(tmp_path)
-    assert pair is not None and pair.step == 800
-    resumed = resume(other, pair)
-    assert (resumed.epoch, resumed.step, resumed.fresh) == (3, 801, ())
+    assert fill(other, save_pair(training, tmp_path, epoch=3, step=800)) == []
     for each in (training, other):
         training_step(each, toy_batch(seed=1), SeededDraws(6))
     assert same_weights(training, other)
     assert other.synthesizer_optimizer.param_groups[0]["lr"] == 0.5e-3
 
 
+def test_the_constants_of_the_optimizers_are_those_of_the_config(tmp_path: Path) -> None:
+    training = toy_training(seed=1, betas=[0.5, 0.9], eps=1e-3)
+    fill(training, save_pair(trained(1), tmp_path, epoch=1, step=0))
+    for optimizer in (training.synthesizer_optimizer, training.discriminator_optimizer):
+        assert optimizer.state and optimizer.param_groups[0]["betas"] == (0.5, 0.9)
+        assert optimizer.param_groups[0]["eps"] == 1e-3
+
+
 def test_files_have_the_layout_of_the_original(tmp_path: Path) -> None:
     training = trained()
     pair = save_pair(training, tmp_path / "logs" / "ada", epoch=3, step=800)
+    assert pair.discriminator is not None
     for path, network in ((pair.synthesizer, training.synthesizer), (pair.discriminator, training.discriminator)):
         content = torch.load(path, weights_only=True)
         assert set(content) == {"model", "iteration", "optimizer", "learning_rate"}
@@ -65,86 +68,92 @@ def test_files_have_the_layout_of_the_original(tmp_path: Path) -> None:
     assert sorted(path.name for path in pair.synthesizer.parent.iterdir()) == ["D_800.pth", "G_800.pth"]
 
 
-def test_only_the_digits_of_the_file_name_count(tmp_path: Path) -> None:
+def touch(folder: Path, *stems: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for stem in stems:
+        (folder / f"{stem}.pth").touch()
+
+
+def test_a_folder_gives_its_newest_pair_by_the_digits_of_the_file_name(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     folder = tmp_path / "run 2024_9999"
-    training = toy_training()
-    for step in (9, 800, 1600):
-        save_pair(training, folder, epoch=1, step=step)
-    shutil.copy(folder / "G_9.pth", folder / "G_99999_release.pth")
-    pair = newest_pair(folder)
-    assert pair is not None and pair.synthesizer.name == "G_1600.pth"
-
-
-def test_no_checkpoint_is_no_error_but_half_of_one_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    assert newest_pair(tmp_path) is None
-    pair = save_pair(toy_training(), tmp_path, epoch=1, step=800)
-    shutil.copy(pair.synthesizer, tmp_path / "G_1600.pth")
-    found = newest_pair(tmp_path)
-    assert found is not None and found.step == 800
+    touch(folder, "G_9", "D_9", "G_800", "D_800", "G_99999_release")
+    assert find_checkpoint(folder) == CheckpointFiles(folder / "G_800.pth", folder / "D_800.pth")
+    assert find_checkpoint(folder / "G_9.pth") == CheckpointFiles(folder / "G_9.pth", folder / "D_9.pth")
+    assert not caplog.text
+    touch(folder, "G_1600")
+    assert find_checkpoint(folder).synthesizer.name == "G_800.pth"
     assert "G_1600.pth has no partner" in caplog.text
-    pair.synthesizer.unlink()
-    with pytest.raises(WeightsError, match=r"'G_1600\.pth' has no partner"):
-        newest_pair(tmp_path)
+
+
+def test_a_synthesizer_alone_will_do_where_it_is_clear_which(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(MissingWeightsError, match=r"G_0\.pth and D_0\.pth"):
+            find_checkpoint(place)
+    touch(tmp_path, "G_1", "D_2")
+    assert find_checkpoint(tmp_path) == find_checkpoint(tmp_path / "G_1.pth")
+    assert find_checkpoint(tmp_path).discriminator is None
+    touch(tmp_path, "G_5_release")
+    with pytest.raises(WeightsError, match=r"2 files G_\*\.pth and no D_\*\.pth for them; name the file"):
+        find_checkpoint(tmp_path)
 
 
 def test_a_base_model_of_other_speakers_starts_anew(tmp_path: Path) -> None:
     base = trained(n_speakers=7)
-    pair = save_pair(base, tmp_path, epoch=500, step=0)
     training = toy_training(seed=1)
     table = training.synthesizer.state_dict()["emb_g.weight"].clone()
-    resumed = resume(training, pair)
-    assert (resumed.epoch, resumed.step, resumed.fresh) == (1, 1, ("emb_g.weight",))
+    (note,) = fill(training, save_pair(base, tmp_path, epoch=500, step=0))
+    assert note.endswith("the start has none that fit: G_0.pth: emb_g.weight")
     assert torch.equal(training.synthesizer.state_dict()["emb_g.weight"], table)
     assert torch.equal(training.synthesizer.pre.weight, base.synthesizer.pre.weight)
     assert not training.synthesizer_optimizer.state
     assert training.synthesizer_optimizer.param_groups[0]["lr"] == 1e-3
 
 
-def test_the_first_checkpoint_of_a_run_is_gone_on_from_with_its_optimizers(tmp_path: Path) -> None:
-    pair = save_pair(trained(), tmp_path, epoch=1, step=0)
-    training = toy_training(seed=1)
-    resumed = resume(training, pair)
-    assert (resumed.epoch, resumed.step, resumed.fresh) == (1, 1, ())
-    assert len(training.synthesizer_optimizer.state) == len(list(training.synthesizer.parameters()))
+def test_a_released_file_is_a_start_without_what_only_training_needs(tmp_path: Path) -> None:
+    base, training = trained(1), toy_training(seed=1)
+    files = save_pair(base, tmp_path, epoch=1, step=0)
+    content = torch.load(files.synthesizer, weights_only=True)
+    kept = {key: value.half() for key, value in content["model"].items() if not key.startswith("enc_q.")}
+    content |= {"model": kept, "optimizer": {"state": {}, "param_groups": []}, "iteration": 0}
+    torch.save(content, files.synthesizer)
+    (note,) = fill(training, files)
+    assert "G_0.pth: enc_q." in note and note.endswith(" more")
+    weight = training.synthesizer.pre.weight
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, base.synthesizer.pre.weight.half().float())
 
 
-def test_a_released_file_can_be_a_base_but_not_be_gone_on_from(tmp_path: Path) -> None:
-    base = trained()
-    for step in (0, 800):
-        pair = save_pair(base, tmp_path, epoch=1, step=step)
-        content = torch.load(pair.synthesizer, weights_only=True)
-        kept = {key: value.half() for key, value in content["model"].items() if not key.startswith("enc_q.")}
-        content |= {"model": kept, "optimizer": {"state": {}, "param_groups": []}, "iteration": 0}
-        torch.save(content, pair.synthesizer)
-        training = toy_training(seed=1)
-        if step == 0:
-            resumed = resume(training, pair)
-            assert all(key.startswith("enc_q.") for key in resumed.fresh)
-            assert resumed.fresh
-            weight = training.synthesizer.pre.weight
-            assert weight.dtype == torch.float32
-            assert torch.equal(weight, base.synthesizer.pre.weight.half().float())
-        else:
-            with pytest.raises(WeightsError, match="released file without the posterior encoder"):
-                resume(training, pair)
+def test_without_a_discriminator_that_one_and_the_optimizers_begin_anew(tmp_path: Path) -> None:
+    files, training = save_pair(trained(1), tmp_path, epoch=1, step=800), toy_training(seed=1)
+    (note,) = fill(training, CheckpointFiles(files.synthesizer, None))
+    assert note == "beside G_800.pth there is no discriminator, which begins anew"
+    assert not training.synthesizer_optimizer.state
+
+
+@pytest.mark.parametrize("file", ["G_800.pth", "D_800.pth"])
+def test_without_the_state_of_one_optimizer_both_stay_fresh(tmp_path: Path, file: str) -> None:
+    files, training = save_pair(trained(1), tmp_path, epoch=1, step=800), toy_training(seed=1)
+    torch.save(torch.load(tmp_path / file, weights_only=True) | {"optimizer": None}, tmp_path / file)
+    assert fill(training, files) == []
+    assert not training.synthesizer_optimizer.state and not training.discriminator_optimizer.state
 
 
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("G_800.pth", {"optimizer": None}, r"'G_800\.pth' has no optimizer state"),
         ("D_800.pth", {"optimizer": {"state": {0: {}}, "param_groups": [{}]}}, "optimizer state in .* is damaged"),
         ("D_800.pth", {"optimizer": {"state": {0: {}}, "param_groups": "?"}}, "optimizer state in .* is damaged"),
-        ("D_800.pth", {"model": {}}, r"'D_800\.pth' has no 'discriminators\.0\.convs\.0\.bias' that fits"),
         ("G_800.pth", {"iteration": "3"}, "is no checkpoint of so-vits-svc"),
         ("G_800.pth", {"model": None}, "is no checkpoint of so-vits-svc"),
     ],
 )
-def test_what_does_not_fit_is_refused(tmp_path: Path, file: str, change: dict[str, Any], message: str) -> None:
+def test_what_is_damaged_is_refused(tmp_path: Path, file: str, change: dict[str, Any], message: str) -> None:
     pair = save_pair(trained(1), tmp_path, epoch=1, step=800)
     torch.save(torch.load(tmp_path / file, weights_only=True) | change, tmp_path / file)
     with pytest.raises(WeightsError, match=message):
-        resume(toy_training(), pair)
+        fill(toy_training(), pair)
 
 
 def test_a_list_is_no_checkpoint(tmp_path: Path) -> None:
@@ -163,26 +172,8 @@ def test_an_optimizer_of_another_network_is_refused(tmp_path: Path) -> None:
             content["optimizer"]["param_groups"][0]["params"] = list(range(len(content["model"])))
         torch.save(content, pair.synthesizer)
         with pytest.raises(WeightsError, match="is of another network") as error:
-            resume(toy_training(), pair)
+            fill(toy_training(), pair)
         assert "\n" not in str(error.value)
-
-
-def test_weights_of_another_config_are_refused_by_file_name(tmp_path: Path) -> None:
-    pair = save_pair(trained(1), tmp_path, epoch=1, step=800)
-    with pytest.raises(WeightsError, match=r"'G_800\.pth'.*vol_embedding"):
-        resume(toy_training(vol_embedding=True), pair)
-
-
-def test_old_checkpoints_go_by_the_time_of_writing(tmp_path: Path) -> None:
-    for age, name in enumerate(["G_0", "G_800", "G_2400", "G_1600", "D_0", "D_800", "G_5_release", "Games"]):
-        path = tmp_path / f"{name}.pth"
-        path.touch()
-        os.utime(path, (age, age))
-    remove_old(tmp_path, 0)
-    assert len(list(tmp_path.iterdir())) == 8
-    remove_old(tmp_path, 2)
-    kept = sorted(path.stem for path in tmp_path.iterdir())
-    assert kept == ["D_0", "D_800", "G_0", "G_1600", "G_2400", "G_5_release", "Games"]
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,8 +202,3 @@ def test_files_of_the_original_load(golden_models: Path) -> None:
         assert (checkpoint.optimizer is None) is released
         assert all(value.dtype == torch.float32 for value in checkpoint.tensors.values())
         assert any(key.startswith("enc_q.") for key in checkpoint.tensors) is not released
-
-
-def test_errors_are_the_users(tmp_path: Path) -> None:
-    with pytest.raises(TimbreError):
-        read_vits_checkpoint(tmp_path / "G_1.pth")

@@ -17,9 +17,9 @@ from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.folder import open_dataset
 from timbre.errors import DatasetError
 from timbre.models.vits.synthesizer import Synthesizer
-from timbre.train.item_draws import shuffled_place
+from timbre.train.item_draws import ItemDraws, shuffled_place
 from timbre.train.sovits_voice import seeded
-from timbre.train.vits_items import ClipSource, PaddedDraws
+from timbre.train.vits_items import ClipSource
 from timbre.train.vits_step import (
     VitsTraining,
     discriminator_loss,
@@ -94,7 +94,7 @@ def _gradients(clips: ClipSource, part: int, n_parts: int, count: int) -> dict[s
 
 
 def test_draws_do_not_depend_on_the_batch_or_its_padding() -> None:
-    one, two = PaddedDraws(0, [7]), PaddedDraws(0, [3, 7])
+    one, two = ItemDraws(0, [7]), ItemDraws(0, [3, 7])
     assert torch.equal(one.normal(1, 4, 10)[0], two.normal(2, 4, 25)[1, :, :10])
     assert torch.equal(one.uniform(1)[0], two.uniform(2)[1])
     assert torch.equal(one.normal(1, 6, 9)[0], two.normal(2, 6, 9)[1])

@@ -16,9 +16,9 @@ from timbre.config.vits import VitsShape
 from timbre.config.vits_template import HeardContent, new_config, with_speakers
 from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.manifest import DatasetManifest
-from timbre.errors import DatasetError, MissingWeightsError, SettingsError, WeightsError
+from timbre.errors import DatasetError, SettingsError
 from timbre.nn.precision import reduced_type
-from timbre.train.vits_setup import find_start, set_up
+from timbre.train.vits_setup import set_up
 
 CPU = torch.device("cpu")
 
@@ -75,8 +75,8 @@ def test_speakers_are_those_of_the_dataset_unless_they_are_the_same() -> None:
     ("change", "says"),
     [
         ({"encoder": "vec768l12"}, "--encoder timbre"),
-        ({"content_width": 6}, "content is wide: 6, and config.json says 5"),
-        ({"frame_rate_hz": 44_100, "hop_samples": 512}, "frame has samples: 512, and config.json says 441"),
+        ({"content_width": 6}, "content of width 6, and config.json says 5"),
+        ({"frame_rate_hz": 44_100, "hop_samples": 512}, "frames of the length 512, and config.json says 441"),
         ({"hop_samples": 161, "frame_rate_hz": 16_001}, "no whole samples"),
     ],
 )
@@ -110,24 +110,5 @@ def test_auto_computes_in_what_a_given_config_says(manifest: DatasetManifest, tm
     assert number_type("auto", fp16_run=True, half_type="bf16") == torch.bfloat16
     assert number_type("exact", fp16_run=True, half_type="bf16") == torch.float32
     assert number_type("auto", fp16_run=True) == usual
-    assert (
-        "needs CUDA" in set_up(manifest, settings(config=str(tmp_path / "config.json"), precision="auto"), CPU).notes[0]
-    )
-
-
-def test_files_to_start_from_are_found(tmp_path: Path) -> None:
-    with pytest.raises(MissingWeightsError, match=r"holds no G_\*\.pth"):
-        find_start(tmp_path)
-    (tmp_path / "G_0.pth").touch()
-    assert find_start(tmp_path).discriminator is None
-    (tmp_path / "D_0.pth").touch()
-    assert find_start(tmp_path) == find_start(tmp_path / "G_0.pth")
-    for name in ("G_800.pth", "D_800.pth", "G_1600.pth"):
-        (tmp_path / name).touch()
-    assert find_start(tmp_path).synthesizer.name == "G_800.pth"
-    other = tmp_path / "other"
-    other.mkdir()
-    for name in ("G_1.pth", "G_2.pth"):
-        (other / name).touch()
-    with pytest.raises(WeightsError, match="no partner"):
-        find_start(other)
+    told = set_up(manifest, settings(config=str(tmp_path / "config.json"), precision="auto"), CPU).notes
+    assert "only CUDA has" in told[0]

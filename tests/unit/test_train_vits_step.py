@@ -12,9 +12,9 @@ from tests.toy_training import toy_batch, toy_training
 from timbre.errors import SettingsError
 from timbre.nn.draws import SeededDraws
 from timbre.train import vits_step
+from timbre.train.gradients import gradient_norm
 from timbre.train.vits_step import (
     discriminator_loss,
-    gradient_norm,
     learning_rate,
     make_segments,
     synthesizer_losses,
@@ -58,7 +58,7 @@ def test_freezing_the_discriminator_changes_no_number(monkeypatch: pytest.Monkey
     norms = []
     for frozen in (True, False):
         if not frozen:
-            monkeypatch.setattr(vits_step, "_frozen", lambda network: torch.enable_grad())
+            monkeypatch.setattr(vits_step, "frozen", lambda network: torch.enable_grad())
         training = toy_training()
         losses = synthesizer_losses(training, make_segments(training, toy_batch(), SeededDraws(5)))
         losses.total().backward()

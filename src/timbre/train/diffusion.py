@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,25 +13,27 @@ from torch import Tensor, nn
 
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
-from timbre.errors import SettingsError, TimbreError
+from timbre.errors import TimbreError
 from timbre.evaluate.waves import MonoWave
 from timbre.models.diffusion.state import state_for_file
 from timbre.train.diffusion_files import save_diffusion_files
 from timbre.train.diffusion_items import ClipStore, DiffusionItemSource, long_clips
-from timbre.train.diffusion_listening import Audience, Validation, ready_for_use
+from timbre.train.diffusion_listening import DiffusionAudience, Validation, ready_for_use
 from timbre.train.diffusion_setup import DiffusionSetup, StartFile, choose_number_type, new_model, read_start, set_up
-from timbre.train.gradients import KeptScaler, StepCount, average_gradients
+from timbre.train.gradients import KeptScaler, StepCount, average_gradients, require_number
 from timbre.train.listening import Judge, Probe, score_of
 from timbre.train.sovits_voice import (
     choose_subject,
     find_vocoder_network,
+    fresh_note,
     new_card,
+    origins_of,
     search_folders,
     stated_card,
 )
 from timbre.train.trainee import TOTAL, ProbeResult
 from timbre.voice.card import VoiceCard
-from timbre.voice.sovits.folder import MANIFEST_FILE, save_sovits_voice
+from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import DIFFUSION, Network, Origin, SovitsParts
 from timbre.voice.sovits.voice import SovitsVoice
 from timbre.voice.sovits.workshop import find_sovits_voice
@@ -94,13 +94,16 @@ class DiffusionTrainee:
         self.batch_size = settings.batch_size or training.batch_size
         self.train_s = sum(clip.n_samples for clip in clips) / dataset.manifest.sample_rate_hz
         self.items_per_epoch = self.train_s / training.duration
-        self.origins = _origins(setup, given)
-        self.notes: list[str] = _notes(self._source.n_skipped, fresh if start else [])
+        start_digest = None if start is None else sha256_of(start.path)
+        self.origins = origins_of(setup.config, start_digest, given.card)
+        self.notes = fresh_note(fresh)
+        if self._source.n_skipped:
+            self.notes.append(f"{self._source.n_skipped} clips are too short for an item and are left out")
         self._parts, self._device = given.parts, device
         if given.parts.vocoder is None:
             folders = search_folders(None if start is None else start.path)
             self._parts = replace(given.parts, vocoder=self._find_vocoder(folders))
-        self._audience: Audience | None = None
+        self._audience: DiffusionAudience | None = None
         self._accelerator: Accelerator | None = None
 
     def prepare(self, accelerator: Accelerator) -> None:
@@ -115,11 +118,7 @@ class DiffusionTrainee:
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         loss = self._gradients(number, self.batch_size)
-        if not bool(loss.isfinite()):
-            raise SettingsError(
-                f"the loss of step {number} is no number; train in another folder with a smaller --learning-rate "
-                "or with --precision exact"
-            )
+        require_number(loss, number)
         average_gradients(self._model.parameters(), self._accelerator)
         self._scaler.scaler.step(self._optimizer)
         self._scaler.scaler.update()
@@ -147,7 +146,8 @@ class DiffusionTrainee:
         """See `VoiceInTraining`; None without a vocoder."""
         if self._parts.vocoder is not None:
             median_f0_hz, precision = self._own_card.median_f0_hz, self._settings.precision
-            self._audience = Audience(self._dataset, self.subject, median_f0_hz, self._voice(), given, precision)
+            voice = self._voice()
+            self._audience = DiffusionAudience(self._dataset, self.subject, median_f0_hz, voice, given, precision)
             self.notes += self._audience.notes
         return None if self._audience is None else self._audience.judge
 
@@ -215,22 +215,3 @@ def _validation(dataset: Dataset, setup: DiffusionSetup, seed: int) -> Validatio
     clips = long_clips(dataset, "validation", duration_s) or dataset.clips("train")
     store = ClipStore(dataset, clips, shape, shape.speakers, setup.training)
     return Validation(DiffusionItemSource(store, duration_s, seed, augments=False))
-
-
-def _origins(setup: DiffusionSetup, given: Given) -> dict[str, str]:
-    config = json.dumps(setup.config, sort_keys=True).encode()
-    origins = {"settings of the model": hashlib.sha256(config).hexdigest()}
-    if given.start is not None:
-        origins["start"] = sha256_of(given.start.path)
-    if given.card is not None:
-        origins["voice"] = sha256_of(Path(given.card.path) / MANIFEST_FILE)
-    return origins
-
-
-def _notes(n_skipped: int, fresh: Sequence[str]) -> list[str]:
-    notes = []
-    if n_skipped:
-        notes.append(f"{n_skipped} clips are too short for an item and are left out")
-    if fresh:
-        notes.append(f"{len(fresh)} weights do not fit the start and are new, such as {fresh[0]}")
-    return notes

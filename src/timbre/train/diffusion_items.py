@@ -18,7 +18,7 @@ from timbre.dsp.stretch import stretch
 from timbre.errors import DatasetError
 from timbre.nn.device import check_device
 from timbre.pitch.gaps import bridge
-from timbre.train.item_draws import ItemDraws, item_chance, item_numbers, shuffled_place, torch_seed
+from timbre.train.item_draws import ItemDraws, item_chance, item_numbers, shuffled_place
 
 AUGMENTED_SHARE = 0.5
 _SPARE_S = 0.1  # that a clip must have beyond an item
@@ -140,11 +140,10 @@ class DiffusionItemSource:
     def draw(self, step: int, part: int, n_parts: int, count: int) -> tuple[DiffusionItems, ItemDraws]:
         """Return the items of a step that belong to one of `n_parts` processes, and the chance of their losses."""
         numbers = item_numbers(step, part, n_parts, count)
-        chances = [item_chance(self._seed, number) for number in numbers]
-        items = [self._item(number, chance) for number, chance in zip(numbers, chances, strict=True)]
+        items = [self._item(number, item_chance(self._seed, number)) for number in numbers]
         names = [field.name for field in fields(DiffusionItems)]
         batch = {name: torch.stack([getattr(item, name) for item in items]) for name in names}
-        return DiffusionItems(**batch), ItemDraws([torch_seed(chance) for chance in chances])
+        return DiffusionItems(**batch), ItemDraws(self._seed, numbers)
 
     def _item(self, number: int, chance: np.random.Generator) -> DiffusionItems:
         """Return one item, without the axis of the batch."""

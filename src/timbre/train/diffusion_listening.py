@@ -13,9 +13,7 @@ from torch import Tensor
 
 from timbre.config.convert import ConvertSettings
 from timbre.dataset.folder import Dataset
-from timbre.dataset.manifest import ClipEntry
 from timbre.dsp.volume import frame_volume
-from timbre.errors import MissingWeightsError
 from timbre.evaluate.waves import MonoWave
 from timbre.features.clips import ClipExtractor
 from timbre.features.frames import Frames
@@ -23,10 +21,9 @@ from timbre.models.diffusion.unit2mel import Unit2Mel
 from timbre.nn.draws import SeededDraws
 from timbre.nn.precision import reduced_type
 from timbre.pitch.gaps import bridge
-from timbre.pitch.trackers import load_tracker
 from timbre.train.diffusion_items import DiffusionItemSource
 from timbre.train.listening import Judge, Probe
-from timbre.train.probing import N_TARGETS, make_judge, other_voices
+from timbre.train.sovits_listening import HeardProbes, judged_clips, waves_of
 from timbre.voice.base import load_base
 from timbre.voice.sovits.building import BuiltNetworks
 from timbre.voice.sovits.voice import SovitsVoice
@@ -50,26 +47,6 @@ class HeardProbe:
     depth: int  # steps of the schedule to go down
 
 
-def clip_frames(dataset: Dataset, clip: ClipEntry, n_frames: int) -> Frames:
-    """Return the first `n_frames` of a clip as the dataset holds them."""
-    features, manifest = dataset.features(clip), dataset.manifest
-    content, f0_hz, voiced, volume = (
-        torch.from_numpy(values[:n_frames])
-        for values in (features.content, features.f0_hz, features.voiced, features.volume)
-    )
-    return Frames(content, f0_hz, voiced, 2 * torch.log(volume), manifest.hop_samples, manifest.frame_rate_hz)
-
-
-def heard_frames(wave: MonoWave, extractor: ClipExtractor, device: torch.device, median_f0_hz: float) -> Frames:
-    """Return what the encoder of a voice hears in a sound, moved to the pitch of its speaker."""
-    samples = wave.at(extractor.sample_rate_hz).samples
-    n_frames = len(samples) // extractor.hop_samples
-    track = load_tracker("pm").track(samples, extractor.sample_rate_hz, extractor.hop_samples, n_frames)
-    voiced = track.f0_hz[track.voiced]
-    ratio = median_f0_hz / float(np.median(voiced)) if len(voiced) and median_f0_hz > 0 else 1.0
-    return extractor.frames(torch.from_numpy(samples).to(device), track, ratio)
-
-
 class ProbeRenderer:
     """Renders probes with the diffusion model as it is at that time.
 
@@ -78,13 +55,14 @@ class ProbeRenderer:
     was not trained so deep.
     """
 
-    def __init__(self, voice: SovitsVoice, speaker: str, extractor: ClipExtractor | None, precision: str) -> None:
+    def __init__(
+        self, voice: SovitsVoice, speaker: str, extractor: ClipExtractor | None, settings: ConvertSettings
+    ) -> None:
         assert voice.diffusion_shape is not None
         self._voice, self._shape, self._extractor = voice, voice.diffusion_shape, extractor
-        self._speaker = torch.tensor([self._shape.speakers[speaker]])
-        self._settings = ConvertSettings(speaker=speaker if speaker in voice.speakers else None, precision=precision)
+        self._speaker, self._settings = torch.tensor([self._shape.speakers[speaker]]), settings
         networks = BuiltNetworks(voice.parts, voice.shape, voice.diffusion_shape, voice.device)
-        self._vocoder = networks.vocoder(reduced_type(precision, voice.device))
+        self._vocoder = networks.vocoder(reduced_type(settings.precision, voice.device))
 
     @torch.no_grad()
     def hear(self, frames: Frames, wave: MonoWave) -> HeardProbe:
@@ -124,7 +102,7 @@ class ProbeRenderer:
         return self._vocoder.mel(sound[None].to(self._voice.device)).transpose(1, 2)[:, :n_frames]
 
 
-class Audience:
+class DiffusionAudience:
     """Probes, heard once, and their judge.
 
     Raises MissingWeightsError where the content encoder is not on this machine and probes were `given`, or the voice
@@ -140,27 +118,21 @@ class Audience:
         given: Sequence[Probe],
         precision: str,
     ) -> None:
-        self.notes: list[str] = []
-        extractor = self._extractor(voice, precision, needed=bool(given) or voice.shape is not None)
-        clips = [*dataset.clips("validation", subject), *dataset.clips("train", subject)][:N_TARGETS]
-        waves = [MonoWave(dataset.wave(clip), dataset.manifest.sample_rate_hz) for clip in clips]
-        base = load_base(device=str(voice.device))
-        self.judge: Judge = make_judge(base, other_voices(base) if extractor else [], waves, given)
-        self._renderer = ProbeRenderer(voice, subject, extractor, precision)
-        mel = dataset.features(clips[0]).mel
-        if mel is not None and self._renderer.mel_error(waves[0], mel) > MOST_MEL_ERROR:
+        settings = ConvertSettings(speaker=subject if subject in voice.speakers else None, precision=precision)
+        base, needed = load_base(device=str(voice.device)), voice.shape is not None
+        probes = HeardProbes(dataset, subject, median_f0_hz, voice, base, given, settings, needed=needed)
+        self.judge: Judge = probes.judge
+        self.notes = probes.notes
+        self._renderer = ProbeRenderer(voice, subject, probes.extractor, settings)
+        waves = [probe.wave for probe in self.judge.probes]
+        self._heard = [self._renderer.hear(*each) for each in zip(probes.frames, waves, strict=True)]
+        clip = judged_clips(dataset, subject)[0]
+        (wave,), mel = waves_of(dataset, [clip]), dataset.features(clip).mel
+        if mel is not None and self._renderer.mel_error(wave, mel) > MOST_MEL_ERROR:
             self.notes.append(
                 "the vocoder hears other mel spectrograms than the dataset was prepared with, so that neither the "
                 "probes nor conversions with it will sound right"
             )
-        probes = self.judge.probes
-        if extractor is None:
-            hop = dataset.manifest.hop_samples
-            lengths = [len(probe.wave.samples) // hop for probe in probes]
-            frames = [clip_frames(dataset, *each) for each in zip(clips[: len(probes)], lengths, strict=True)]
-        else:
-            frames = [heard_frames(probe.wave, extractor, voice.device, median_f0_hz) for probe in probes]
-        self._heard = [self._renderer.hear(f, probe.wave) for f, probe in zip(frames, probes, strict=True)]
 
     def rendered(self, model: Unit2Mel) -> list[MonoWave]:
         """Return all probes as the model renders them."""
@@ -169,19 +141,6 @@ class Audience:
     def sample(self, model: Unit2Mel) -> MonoWave:
         """Return the first probe as the model renders it."""
         return self._renderer.render(self._heard[0], model)
-
-    def _extractor(self, voice: SovitsVoice, precision: str, *, needed: bool) -> ClipExtractor | None:
-        """Return the content encoder; None where it is not on this machine and not `needed`."""
-        try:
-            return voice.extractor(ConvertSettings(precision=precision))
-        except MissingWeightsError:
-            if needed:
-                raise
-            self.notes.append(
-                f"the content encoder {voice.frame.encoder} is not on this machine, so that the probes are clips of "
-                "the speaker, rendered again"
-            )
-            return None
 
 
 class Validation:

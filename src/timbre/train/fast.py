@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from timbre.train.trainee import ProbeResult
 from timbre.voice.base import Base, load_base, with_decoder
 from timbre.voice.card import VoiceCard, safe_name
 from timbre.voice.fast import FastVoice
-from timbre.voice.reference import hear
+from timbre.voice.reference import Recordings, listen
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -120,6 +121,7 @@ class FastTrainee:
         self.notes: Sequence[str] = ()
         self._wrapped: nn.Module = self._losses
         self._judge: Judge | None = None
+        self._heard: Sequence[Frames] = ()  # in the probes
         self._accelerator: Accelerator | None = None
 
     def prepare(self, accelerator: Accelerator) -> None:
@@ -164,7 +166,7 @@ class FastTrainee:
     def voice(self) -> FastVoice:
         """Return the voice as it is now: the averaged decoder, and a reference of all clips to learn from."""
         base, settings = with_decoder(self._base, self._averaged), self._settings
-        heard = hear(base, (_at_16k(clip.wave) for clip in self._speaker.train), load_tracker("pm"))
+        heard = self._recordings
         f0_hz = torch.cat([clip.f0_hz for clip in self._speaker.train]).numpy()
         low, high = np.percentile(f0_hz[f0_hz > 0], RANGE_PERCENTILES)
         card = VoiceCard(
@@ -181,20 +183,26 @@ class FastTrainee:
             base_sha256=base.sha256,
             reference_s=round(heard.seconds, 1),
         )
-        return FastVoice(card, base, heard.reference)
+        return FastVoice(card, base, heard.reference(base))
+
+    @functools.cached_property
+    def _recordings(self) -> Recordings:
+        """What is heard in all clips to learn from."""
+        return listen(self._base, (_at_16k(clip.wave) for clip in self._speaker.train), load_tracker("pm"))
 
     def listen_to(self, given: Sequence[Probe]) -> Judge:
         """See `VoiceInTraining`."""
         clips = [*self._speaker.validation, *self._speaker.train]
         waves = [MonoWave(clip.wave.numpy(), SAMPLE_RATE_HZ) for clip in clips]
         self._judge = make_judge(self._base, self._voices, waves, given)
+        self._heard = [hear_frames(self._base, probe.wave) for probe in self._judge.probes]
         return self._judge
 
     def probe(self) -> ProbeResult:
         """See `Trainee`; every probe is converted, and validation clips are rebuilt."""
         assert self._judge is not None, "listen_to comes first"
         voice = self.voice()
-        converted = [self._convert(voice, probe) for probe in self._judge.probes]
+        converted = [_converted(voice, frames) for frames in self._heard]
         numbers = self._judge.judge(converted)
         if self._speaker.validation:
             numbers["rebuilt_mel"] = float(
@@ -207,14 +215,11 @@ class FastTrainee:
     def sample(self) -> MonoWave:
         """See `VoiceInTraining`."""
         assert self._judge is not None, "listen_to comes first"
-        return self._convert(self.voice(), self._judge.probes[0])
+        return _converted(self.voice(), self._heard[0])
 
     def save_voice(self, folder: Path, extras: Mapping[str, bytes]) -> VoiceCard:
         """See `VoiceInTraining`."""
         return self.voice().save(folder, force=True, extras=extras)
-
-    def _convert(self, voice: FastVoice, probe: Probe) -> MonoWave:
-        return MonoWave(said_by(voice, hear_frames(self._base, probe.wave)).cpu().numpy(), SAMPLE_RATE_HZ)
 
     def _rebuilding(self, voice: FastVoice, clip: Clip) -> float:
         """Return how far the log-mel of a rebuilt clip is from its own, L1."""
@@ -225,6 +230,10 @@ class FastTrainee:
             log_mel = hearing.log_mel(hearing.power(narrow))[0].cpu()
         n_frames = min(len(log_mel), len(clip.log_mel))
         return float((log_mel[:n_frames] - clip.log_mel[:n_frames]).abs().mean())
+
+
+def _converted(voice: FastVoice, frames: Frames) -> MonoWave:
+    return MonoWave(said_by(voice, frames).cpu().numpy(), SAMPLE_RATE_HZ)
 
 
 def _at_16k(wave: Tensor) -> NDArray[np.float32]:

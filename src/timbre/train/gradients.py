@@ -1,12 +1,16 @@
-"""Gradients of several processes, and the scale of losses in float16."""
+"""Losses and gradients: of several processes, in float16, through a network that does not learn."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from timbre.errors import SettingsError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -20,6 +24,30 @@ def average_gradients(parameters: Iterable[nn.Parameter], accelerator: Accelerat
     joined = accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), "mean")
     for gradient, mean in zip(gradients, joined.split([gradient.numel() for gradient in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
+
+
+def gradient_norm(network: nn.Module) -> Tensor:
+    """Return the 2-norm of all gradients of a network together, 0-dimensional."""
+    return get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let a network pass gradients through without getting its own."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
+
+
+def require_number(loss: Tensor, step: int) -> None:
+    """Raise SettingsError where the loss of a step is infinite or no number."""
+    if not bool(loss.isfinite()):
+        raise SettingsError(
+            f"a loss of step {step} is no number; train in another folder with a smaller --learning-rate or with "
+            "--precision exact"
+        )
 
 
 class KeptScaler(nn.Module):

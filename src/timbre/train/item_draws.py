@@ -6,25 +6,40 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-_ITEM, _ORDER = 0, 1
+_ITEM, _ORDER, _NETWORK, _LAYERS = range(4)  # what chance is for
 _SEEDS = 2**63
 
 
 class ItemDraws:
-    """Answers requests for random numbers [B, ...] by one generator for each of the B items (a `Draws`)."""
+    """Random numbers for a batch that belong to its items (`timbre.nn.draws.Draws`).
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    They depend on the seed, the item's number and the request only: not on what else is in the batch, nor on how far
+    items are filled up at their end.
+    """
+
+    def __init__(self, seed: int, numbers: Sequence[int]) -> None:
+        self._seed, self._numbers, self._n_requests = seed, numbers, 0
 
     def normal(self, *shape: int) -> Tensor:
         """Return standard normal numbers; the first axis is that of the items."""
-        return torch.stack([torch.randn(shape[1:], generator=generator) for generator in self._generators])
+        chances = self._chances()
+        return _stacked([chance.standard_normal(shape[:0:-1], dtype=np.float32) for chance in chances])
 
     def uniform(self, *shape: int) -> Tensor:
         """Return numbers from 0 to below 1; the first axis is that of the items."""
-        return torch.stack([torch.rand(shape[1:], generator=generator) for generator in self._generators])
+        return _stacked([chance.random(shape[:0:-1], dtype=np.float32) for chance in self._chances()])
+
+    def _chances(self) -> list[np.random.Generator]:
+        self._n_requests += 1
+        return [np.random.default_rng([self._seed, _NETWORK, number, self._n_requests]) for number in self._numbers]
+
+
+def _stacked(drawn: Sequence[NDArray[np.float32] | float]) -> Tensor:
+    """Join what was drawn for each item with its last axis first, so that more of that changes nothing before."""
+    return torch.from_numpy(np.stack([np.asarray(each, dtype=np.float32).T for each in drawn]))
 
 
 def item_numbers(step: int, part: int, n_parts: int, count: int) -> range:
@@ -41,9 +56,9 @@ def item_chance(seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, _ITEM, number])
 
 
-def torch_seed(chance: np.random.Generator) -> int:
-    """Draw a seed for a generator of torch."""
-    return int(chance.integers(_SEEDS))
+def layers_seed(seed: int, step: int, part: int) -> int:
+    """Return the seed for what layers such as dropout draw themselves in a step of one process."""
+    return int(np.random.default_rng([seed, _LAYERS, step, part]).integers(_SEEDS))
 
 
 def shuffled_place(seed: int, number: int, n_places: int) -> int:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,14 +19,17 @@ from timbre.dataset.folder import Dataset
 from timbre.errors import DatasetError, MissingWeightsError
 from timbre.vocoder.nsf_hifigan import VOCODER_WEIGHTS, read_vocoder
 from timbre.voice.card import VoiceCard, safe_name
+from timbre.voice.sovits.folder import MANIFEST_FILE
 from timbre.voice.sovits.parts import Network
 from timbre.voice.sovits.voice import FAMILY
+from timbre.weights.digest import sha256_of
 from timbre.weights.finding import known_weights
 from timbre.weights.search import weights_folders
 
 _PITCH_PERCENTILES = (2, 50, 98)
 _STATED = ("licence", "attribution", "consent")
 _PARENTS = 4
+_FEW_NAMES = 3
 
 
 def choose_subject(dataset: Dataset, asked: str | None) -> str:
@@ -90,6 +96,24 @@ def stated_card(card: VoiceCard, settings: TrainSettings) -> VoiceCard:
     usual = TrainSettings()
     stated = {name: getattr(settings, name) for name in _STATED if getattr(settings, name) != getattr(usual, name)}
     return replace(card, name=safe_name(settings.name or card.name), **stated)
+
+
+def origins_of(config: Mapping[str, Any], start_digest: str | None, card: VoiceCard | None) -> dict[str, str]:
+    """Return what a training starts from: its settings, the weights, and the voice that they become a part of."""
+    origins = {"config": hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()}
+    if start_digest is not None:
+        origins["start"] = start_digest
+    if card is not None:
+        origins["voice"] = sha256_of(Path(card.path) / MANIFEST_FILE)
+    return origins
+
+
+def fresh_note(names: Sequence[str]) -> list[str]:
+    """Tell which weights are as new, although training starts from others; nothing where there are none."""
+    if not names:
+        return []
+    rest = f" and {len(names) - _FEW_NAMES} more" if len(names) > _FEW_NAMES else ""
+    return [f"weights that begin anew, as the start has none that fit: {', '.join(names[:_FEW_NAMES])}{rest}"]
 
 
 @contextmanager

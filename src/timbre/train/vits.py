@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,21 +17,21 @@ from timbre.config.indexing import IndexSettings
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
-from timbre.errors import SettingsError
 from timbre.evaluate.waves import MonoWave
 from timbre.files.writing import new_folder
 from timbre.models.vits.state import legacy_state
 from timbre.retrieval.foreign_writing import flat_index
 from timbre.retrieval.speaker_rows import read_speaker_rows
-from timbre.train.gradients import KeptScaler, StepCount, average_gradients
+from timbre.train.gradients import KeptScaler, StepCount, average_gradients, require_number
 from timbre.train.indexing import LEAST_FRAMES, make_index
+from timbre.train.item_draws import layers_seed
 from timbre.train.listening import Judge, Probe, score_of
-from timbre.train.sovits_voice import choose_subject, new_card
+from timbre.train.sovits_voice import choose_subject, new_card, origins_of
 from timbre.train.trainee import TOTAL, ProbeResult
-from timbre.train.vits_checkpoint import save_pair
+from timbre.train.vits_checkpoint import CheckpointFiles, find_checkpoint, save_pair
 from timbre.train.vits_items import ClipSource
 from timbre.train.vits_listening import VitsAudience
-from timbre.train.vits_setup import StartFiles, VitsSetup, begin, find_start, set_up
+from timbre.train.vits_setup import VitsSetup, begin, set_up
 from timbre.train.vits_step import (
     VitsTraining,
     discriminator_loss,
@@ -52,7 +50,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 SOVITS_FOLDER, CONFIG_FILE = "sovits", "config.json"
-_CHANCE_OF_LAYERS = 3  # marks what dropout draws, beside the kinds of `timbre.train.vits_items`
 
 
 def vits_voice(dataset: Dataset, settings: TrainSettings, device: torch.device) -> VitsTrainee:
@@ -61,7 +58,7 @@ def vits_voice(dataset: Dataset, settings: TrainSettings, device: torch.device) 
     Raises DatasetError, SettingsError, MissingWeightsError, WeightsError or DeviceError where it cannot be learned.
     """
     setup = set_up(dataset.manifest, settings, device)
-    start = None if settings.start is None else find_start(Path(settings.start))
+    start = None if settings.start is None else find_checkpoint(Path(settings.start))
     return VitsTrainee(dataset, settings, setup, start, device)
 
 
@@ -78,7 +75,7 @@ class VitsTrainee:
         dataset: Dataset,
         settings: TrainSettings,
         setup: VitsSetup,
-        start: StartFiles | None,
+        start: CheckpointFiles | None,
         device: torch.device,
     ) -> None:
         self._dataset, self._settings, self._setup, self._device = dataset, settings, setup, device
@@ -104,8 +101,8 @@ class VitsTrainee:
         n_others = len(dataset.manifest.speakers) - 1
         self.subject = speaker if n_others == 0 else f"{speaker} and {n_others} more"
         self.train_s = sum(clip.n_samples for clip in self._source.clips) / dataset.manifest.sample_rate_hz
-        self.origins = _origins(setup, start)
-        self.notes = [*setup.notes, *notes, *self._own_notes()]
+        self.origins = origins_of(setup.config, None if start is None else start.digest, None)
+        self.notes = [*setup.notes, *notes, *self._own_notes(is_new=start is None)]
         self._audience: VitsAudience | None = None
         self._accelerator: Accelerator | None = None
 
@@ -130,11 +127,8 @@ class VitsTrainee:
             )
         losses = result.synthesizer_losses
         total = losses.total()
-        if not self._scaler.scaler.is_enabled() and not bool(torch.isfinite(total + result.discriminator_loss)):
-            raise SettingsError(
-                f"a loss of step {number} is no number; train in another folder with a smaller --learning-rate or "
-                "with --precision exact"
-            )
+        if not self._scaler.scaler.is_enabled():  # which passes over a step that overflows
+            require_number(total + result.discriminator_loss, number)
         self._steps.done += 1
         scalars = {
             TOTAL: total,
@@ -210,10 +204,10 @@ class VitsTrainee:
     @contextmanager
     def _layers_chance(self, number: int, part: int) -> Iterator[None]:
         """Let dropout, which asks torch's own generator, draw by seed, step and process; that one stays as it was."""
-        chance = np.random.default_rng([self._settings.seed, _CHANCE_OF_LAYERS, number, part])
+        seed = layers_seed(self._settings.seed, number, part)
         devices = [self._device] if self._device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(int(chance.integers(2**63)))
+            torch.manual_seed(seed)
             yield
 
     @functools.cached_property
@@ -237,8 +231,10 @@ class VitsTrainee:
         rows = read_speaker_rows(made.path, "retrieval").rows
         return {self._setup.shape.speakers[name]: flat_index(each) for name, each in rows.items()}
 
-    def _own_notes(self) -> list[str]:
+    def _own_notes(self, *, is_new: bool) -> list[str]:
         notes = []
+        if is_new:
+            notes.append("the model starts from nothing, which takes many more steps than --start with a trained one")
         if self._source.n_left_out:
             notes.append(f"{self._source.n_left_out} clips are shorter than a training segment and are left out")
         if self._setup.shape.speech_encoder == PACKAGED_ENCODER:
@@ -249,8 +245,3 @@ class VitsTrainee:
 def _steps_done(optimizer: torch.optim.Optimizer) -> int:
     """Return how many steps an optimizer has taken; 0 where it is fresh."""
     return int(max((float(state["step"]) for state in optimizer.state.values()), default=0))
-
-
-def _origins(setup: VitsSetup, start: StartFiles | None) -> dict[str, str]:
-    config = hashlib.sha256(json.dumps(setup.config, sort_keys=True).encode()).hexdigest()
-    return {"config": config} | ({} if start is None else {"start": start.digest})

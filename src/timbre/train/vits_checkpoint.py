@@ -1,4 +1,4 @@
-"""Checkpoints of so-vits-svc training, in its own layout, so that either program goes on where the other stopped.
+"""Checkpoints of so-vits-svc training, in its own layout, so that either program starts from what the other made.
 
 A checkpoint is a pair of files, G_<step>.pth of the synthesizer and D_<step>.pth of the discriminator, in the folder
 of a run (models spec 7.3 to 7.6).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,28 +17,32 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from timbre.errors import WeightsError
+from timbre.errors import MissingWeightsError, WeightsError
 from timbre.files.writing import new_file
-from timbre.models.vits.discriminator import MultiPeriodDiscriminator
-from timbre.models.vits.state import TRAINING_ONLY, load_state
-from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.weight_norm import legacy_name
+from timbre.train.sovits_voice import fresh_note
 from timbre.train.vits_step import VitsTraining
+from timbre.weights.digest import sha256_of
 from timbre.weights.restricted import read_checkpoint
 
-_LETTERS = ("G", "D")  # of files of the synthesizer and of the discriminator
+_SYNTHESIZER_FILE = re.compile(r"G_(\d+)\.pth")
 _KEPT_OF_OPTIMIZER = ("lr", "betas", "eps", "weight_decay")
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class CheckpointPair:
+class CheckpointFiles:
     """The files of one checkpoint."""
 
-    step: int
     synthesizer: Path
-    discriminator: Path
+    discriminator: Path | None  # None where it is not there
+
+    @property
+    def digest(self) -> str:
+        """Hash of the contents."""
+        files = [file for file in (self.synthesizer, self.discriminator) if file is not None]
+        return "+".join(sha256_of(file) for file in files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,31 +55,20 @@ class VitsCheckpoint:
     optimizer: Mapping[str, Any] | None  # None where it holds no state, as in released files
 
 
-@dataclass(frozen=True)
-class Resumed:
-    """Where training goes on."""
+def find_checkpoint(place: Path) -> CheckpointFiles:
+    """Return a file G_*.pth and its D_*.pth where that is there; of a folder, the only G_*.pth or the newest pair.
 
-    epoch: int  # from 1
-    step: int
-    fresh: tuple[str, ...]  # legacy names of weights that are still as they were initialised
-
-
-def newest_pair(folder: Path) -> CheckpointPair | None:
-    """Find the checkpoint of the highest step in a folder; None where there is none.
-
-    Logs a warning for a later file without its partner, and raises WeightsError when no file has one.
+    Raises MissingWeightsError where there is none, and WeightsError where a folder has several and no pair; logs a
+    warning where a later one than the newest pair has no D_*.pth.
     """
-    synthesizers, discriminators = (_files(folder, letter) for letter in _LETTERS)
-    alone = synthesizers.keys() ^ discriminators.keys()
-    step = max(synthesizers.keys() & discriminators.keys(), default=-1)
-    if max(alone, default=-1) > step:
-        path = (synthesizers | discriminators)[max(alone)]
-        if step < 0:
-            raise WeightsError(
-                f"{path.name!r} has no partner; training needs a G_ and a D_ file of one step: add it or remove it"
-            )
-        _log.warning("%s has no partner; training goes on from step %d", path, step)
-    return None if step < 0 else CheckpointPair(step, synthesizers[step], discriminators[step])
+    if place.is_dir():
+        files = sorted(place.glob("G_*.pth"))
+        if not files:
+            raise MissingWeightsError(f"{place} holds no G_*.pth; give a folder with G_0.pth and D_0.pth to start")
+        place = files[0] if len(files) == 1 else _newest_with_partner(files)
+    if not place.is_file():
+        raise MissingWeightsError(f"{place} is not there; give a folder with G_0.pth and D_0.pth, or a file G_*.pth")
+    return CheckpointFiles(place, _partner(place))
 
 
 def read_vits_checkpoint(path: Path) -> VitsCheckpoint:
@@ -94,48 +87,42 @@ def read_vits_checkpoint(path: Path) -> VitsCheckpoint:
     return VitsCheckpoint(path.name, floats, epoch, optimizer if has_state else None)
 
 
-def resume(training: VitsTraining, pair: CheckpointPair) -> Resumed:
-    """Fill networks and optimizers from a checkpoint; the epoch in which it was written is repeated.
+def fill(training: VitsTraining, files: CheckpointFiles) -> list[str]:
+    """Fill the networks with the weights that fit, and their optimizers where all do; returns notes for the user.
 
-    A pair of step 0 may be a base model: weights that do not fit it (other speakers, say) keep their initial values,
-    and then, or when it has no optimizer states, the optimizers stay fresh and epochs count from 1. Raises
-    WeightsError when a file is damaged, or is of a later step and does not fit.
+    The optimizers stay fresh too where a file is not there or has no state of its own; learning rate and weight decay
+    become those of the checkpoint. Raises WeightsError when a file is damaged or of another kind.
     """
-    synthesizer, discriminator = (read_vits_checkpoint(path) for path in (pair.synthesizer, pair.discriminator))
-    if pair.step == 0:
-        fresh = take_fitting(training.synthesizer, synthesizer) + take_fitting(training.discriminator, discriminator)
-        if fresh or synthesizer.optimizer is None or discriminator.optimizer is None:
-            return Resumed(1, 1, fresh)
-    else:
-        _fill_synthesizer(training.synthesizer, synthesizer)
-        _fill_discriminator(training.discriminator, discriminator)
-    restore_optimizer(training.synthesizer_optimizer, synthesizer)
-    restore_optimizer(training.discriminator_optimizer, discriminator)
-    return Resumed(max(discriminator.epoch, 1), pair.step + 1, ())
+    given = read_vits_checkpoint(files.synthesizer)
+    fresh = take_fitting(training.synthesizer, given)
+    if files.discriminator is None:
+        return [*fresh_note(fresh), f"beside {given.name} there is no discriminator, which begins anew"]
+    judging = read_vits_checkpoint(files.discriminator)
+    fresh += take_fitting(training.discriminator, judging)
+    if not fresh and given.optimizer is not None and judging.optimizer is not None:
+        _restore_with_settings(training, training.synthesizer_optimizer, given)
+        _restore_with_settings(training, training.discriminator_optimizer, judging)
+    return fresh_note(fresh)
 
 
-def take_fitting(network: nn.Module, checkpoint: VitsCheckpoint) -> tuple[str, ...]:
-    """Fill what has the same shape in the checkpoint; returns the legacy names of the rest (models spec 7.4)."""
+def take_fitting(network: nn.Module, checkpoint: VitsCheckpoint) -> list[str]:
+    """Fill what has the same shape in the checkpoint; returns file and legacy name of the rest (models spec 7.4)."""
     fresh = []
     for key, own in network.state_dict().items():
         given = checkpoint.tensors.get(legacy_name(key), checkpoint.tensors.get(key))
         if given is not None and given.shape == own.shape:
             own.copy_(given)
         else:
-            fresh.append(legacy_name(key))
-    return tuple(fresh)
+            fresh.append(f"{checkpoint.name}: {legacy_name(key)}")
+    return fresh
 
 
 def restore_optimizer(optimizer: AdamW, checkpoint: VitsCheckpoint) -> None:
     """Take over the state of an optimizer, with its learning rate and constants; tensors are matched by their order.
 
-    Raises WeightsError when the checkpoint has none, or it is of another network.
+    The checkpoint must have one. Raises WeightsError when it is damaged or of another network.
     """
-    if checkpoint.optimizer is None:
-        raise WeightsError(
-            f"{checkpoint.name!r} has no optimizer state, which going on needs; "
-            "to start anew from it as a base model, name the pair G_0.pth and D_0.pth"
-        )
+    assert checkpoint.optimizer is not None
     own = optimizer.param_groups[0]["params"]
     try:
         (group,) = checkpoint.optimizer["param_groups"]
@@ -155,16 +142,16 @@ def restore_optimizer(optimizer: AdamW, checkpoint: VitsCheckpoint) -> None:
     optimizer.load_state_dict({"state": state, "param_groups": [{**own_group, **kept}]})
 
 
-def save_pair(training: VitsTraining, folder: Path, *, epoch: int, step: int) -> CheckpointPair:
+def save_pair(training: VitsTraining, folder: Path, *, epoch: int, step: int) -> CheckpointFiles:
     """Write both files of a checkpoint, each under its name only when it is whole.
 
     Raises OutputError when they cannot be written.
     """
-    pair = CheckpointPair(step, *(folder / f"{letter}_{step}.pth" for letter in _LETTERS))
+    synthesizer, discriminator = folder / f"G_{step}.pth", folder / f"D_{step}.pth"
     learning_rate = training.settings.learning_rate
     for path, network, optimizer in (
-        (pair.synthesizer, training.synthesizer, training.synthesizer_optimizer),
-        (pair.discriminator, training.discriminator, training.discriminator_optimizer),
+        (synthesizer, training.synthesizer, training.synthesizer_optimizer),
+        (discriminator, training.discriminator, training.discriminator_optimizer),
     ):
         content = {
             "model": {legacy_name(key): value.cpu() for key, value in network.state_dict().items()},
@@ -174,43 +161,33 @@ def save_pair(training: VitsTraining, folder: Path, *, epoch: int, step: int) ->
         }
         with new_file(path) as temporary:
             torch.save(content, temporary)
-    return pair
+    return CheckpointFiles(synthesizer, discriminator)
 
 
-def remove_old(folder: Path, n_kept: int) -> None:
-    """Delete all but the `n_kept` files of each network that were written last; 0 keeps all. Step 0 always stays."""
-    for letter in _LETTERS:
-        files = [path for step, path in sorted(_files(folder, letter).items()) if step != 0]
-        files.sort(key=lambda path: path.stat().st_mtime_ns)
-        for path in files[:-n_kept] if n_kept else []:
-            path.unlink()
+def _partner(synthesizer: Path) -> Path | None:
+    """Return the file of the discriminator beside that of the synthesizer; None where it is not there."""
+    match = _SYNTHESIZER_FILE.fullmatch(synthesizer.name)
+    partner = synthesizer.with_name(f"D_{match[1]}.pth") if match else None
+    return partner if partner is not None and partner.is_file() else None
 
 
-def _files(folder: Path, letter: str) -> dict[int, Path]:
-    """Return the checkpoints of one network by step."""
-    matches = {path: re.fullmatch(rf"{letter}_(\d+)\.pth", path.name) for path in folder.glob(f"{letter}_*.pth")}
-    return {int(match[1]): path for path, match in matches.items() if match}
-
-
-def _fill_synthesizer(synthesizer: Synthesizer, checkpoint: VitsCheckpoint) -> None:
-    if not any(key.startswith(TRAINING_ONLY) for key in checkpoint.tensors):
+def _newest_with_partner(files: Sequence[Path]) -> Path:
+    """Return the one of the highest step that has a partner."""
+    steps = {int(match[1]): file for file in files if (match := _SYNTHESIZER_FILE.fullmatch(file.name))}
+    step = max((step for step, file in steps.items() if _partner(file) is not None), default=None)
+    if step is None:
         raise WeightsError(
-            f"{checkpoint.name!r} is a released file without the posterior encoder, which going on needs; "
-            "use the file that training wrote"
+            f"{files[0].parent} holds {len(files)} files G_*.pth and no D_*.pth for them; name the file to start from"
         )
-    try:
-        load_state(synthesizer, checkpoint.tensors)
-    except WeightsError as error:
-        raise WeightsError(f"training cannot go on from {checkpoint.name!r}: {error}") from error
+    if step < max(steps):
+        _log.warning("%s has no partner; training starts from %s", steps[max(steps)], steps[step].name)
+    return steps[step]
 
 
-def _fill_discriminator(discriminator: MultiPeriodDiscriminator, checkpoint: VitsCheckpoint) -> None:
-    fresh = take_fitting(discriminator, checkpoint)
-    if fresh:
-        raise WeightsError(
-            f"{checkpoint.name!r} has no {fresh[0]!r} that fits the discriminator of config.json; "
-            "use the D_*.pth and the config.json that belong together"
-        )
+def _restore_with_settings(training: VitsTraining, optimizer: AdamW, checkpoint: VitsCheckpoint) -> None:
+    """Restore an optimizer; its constants that a config.json has are those of this training."""
+    restore_optimizer(optimizer, checkpoint)
+    optimizer.param_groups[0].update(betas=training.settings.betas, eps=training.settings.eps)
 
 
 def _averages(entry: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from timbre.config.vits import VitsShape
@@ -20,12 +18,11 @@ from timbre.dsp.stretch import stretch
 from timbre.dsp.volume import frame_volume
 from timbre.errors import DatasetError
 from timbre.pitch.gaps import bridge
-from timbre.train.item_draws import item_chance, item_numbers, shuffled_place
+from timbre.train.item_draws import ItemDraws, item_chance, item_numbers, shuffled_place
 from timbre.train.vits_batch import VitsBatch, VitsItem, collate
 
 _LONGEST_FRAMES, _CROP_FRAMES = 800, 790
 _VOLUME_SHARE = 0.5  # of the items, whose volume changes
-_NETWORK = 2  # marks what the networks ask for, beside the kinds of `timbre.train.item_draws`
 
 
 class ClipSource:
@@ -51,11 +48,11 @@ class ClipSource:
         """Return the epoch, from 1, that a step of `n_parts` times `count` items begins in."""
         return 1 + step * n_parts * count // len(self.clips)
 
-    def batch(self, step: int, part: int, n_parts: int, count: int) -> tuple[VitsBatch, PaddedDraws]:
+    def batch(self, step: int, part: int, n_parts: int, count: int) -> tuple[VitsBatch, ItemDraws]:
         """Return the `count` items of one of `n_parts` parts of a step, and what draws for each of them."""
         numbered = [(self.item(number), number) for number in item_numbers(step, part, n_parts, count)]
         numbered.sort(key=lambda pair: -pair[0].n_frames)
-        return collate([item for item, _ in numbered]), PaddedDraws(self._seed, [number for _, number in numbered])
+        return collate([item for item, _ in numbered]), ItemDraws(self._seed, [number for _, number in numbered])
 
     def item(self, number: int) -> VitsItem:
         """Return an item by its number, augmented; raises DatasetError where its files are damaged."""
@@ -85,35 +82,6 @@ class ClipSource:
     def _n_samples(self, clip: ClipEntry) -> int:
         hop = self._shape.hop_samples
         return min(clip.n_frames, clip.n_samples // hop) * hop
-
-
-class PaddedDraws:
-    """Random numbers for a batch that belong to its items (`timbre.nn.draws.Draws`).
-
-    They depend on the seed, the item's number and the request only: not on what else is in the batch, nor on how far
-    items are filled up at their end.
-    """
-
-    def __init__(self, seed: int, numbers: Sequence[int]) -> None:
-        self._seed, self._numbers, self._n_requests = seed, numbers, 0
-
-    def normal(self, *shape: int) -> Tensor:
-        """Return standard normal numbers; the first axis is that of the items."""
-        chances = self._chances()
-        return _stacked([chance.standard_normal(shape[:0:-1], dtype=np.float32) for chance in chances])
-
-    def uniform(self, *shape: int) -> Tensor:
-        """Return numbers from 0 to below 1; the first axis is that of the items."""
-        return _stacked([chance.random(shape[:0:-1], dtype=np.float32) for chance in self._chances()])
-
-    def _chances(self) -> list[np.random.Generator]:
-        self._n_requests += 1
-        return [np.random.default_rng([self._seed, _NETWORK, number, self._n_requests]) for number in self._numbers]
-
-
-def _stacked(drawn: Sequence[NDArray[np.float32] | float]) -> Tensor:
-    """Join what was drawn for each item with its last axis first, so that more of that changes nothing before."""
-    return torch.from_numpy(np.stack([np.asarray(each, dtype=np.float32).T for each in drawn]))
 
 
 def augmented(

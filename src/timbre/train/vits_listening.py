@@ -11,13 +11,10 @@ from torch import Tensor
 from timbre.config.convert import ConvertSettings
 from timbre.dataset.folder import Dataset
 from timbre.dsp import frontend
-from timbre.errors import MissingWeightsError
 from timbre.evaluate.waves import MonoWave
-from timbre.features.clips import ClipExtractor
 from timbre.features.frames import Frames
-from timbre.train.diffusion_listening import clip_frames, heard_frames
 from timbre.train.listening import Judge, Probe
-from timbre.train.probing import N_TARGETS, PROBE_S, make_judge, other_voices
+from timbre.train.sovits_listening import HeardProbes, clip_frames, waves_of
 from timbre.voice.base import Base, load_base
 from timbre.voice.sovits.voice import SovitsVoice
 
@@ -27,37 +24,25 @@ N_REBUILT = 4
 class VitsAudience:
     """Probes and validation clips, heard once, and who judges what a voice makes of them.
 
-    Where the content encoder is not on this machine, probes are clips of the speaker as the dataset holds them. Raises
-    MissingWeightsError where probes were `given` that it would have to hear.
+    Raises MissingWeightsError where probes were `given` and the content encoder is not on this machine.
     """
 
     def __init__(
         self, dataset: Dataset, subject: str, voice: SovitsVoice, given: Sequence[Probe], precision: str
     ) -> None:
-        self.notes: list[str] = []
         self._settings = ConvertSettings(speaker=subject, precision=precision)
         self._base = load_base(device=str(voice.device))
-        self._extractor = self._find_extractor(voice, needed=bool(given))
-        held_out, known = (dataset.clips(split, subject) for split in ("validation", "train"))
-        clips = [*held_out, *known][:N_TARGETS]
-        waves = [MonoWave(dataset.wave(clip), dataset.manifest.sample_rate_hz) for clip in clips]
-        others = other_voices(self._base) if self._extractor is not None else []
-        self.judge: Judge = make_judge(self._base, others, waves, given)
-        most_frames = round(PROBE_S * voice.sample_rate_hz / voice.hop_samples)
-        own = [clip_frames(dataset, clip, min(clip.n_frames, most_frames)) for clip in clips]
-        rebuilt = min(len(held_out), N_REBUILT)
-        self._rebuilt = list(zip(own[:rebuilt], waves[:rebuilt], strict=True))
-        if self._extractor is None:
-            self._heard = own[: len(self.judge.probes)]
-        else:
-            median_f0_hz = voice.card.median_f0_hz
-            self._heard = [
-                heard_frames(probe.wave, self._extractor, voice.device, median_f0_hz) for probe in self.judge.probes
-            ]
+        median_f0_hz = voice.card.median_f0_hz
+        self._probes = HeardProbes(dataset, subject, median_f0_hz, voice, self._base, given, self._settings)
+        self.judge: Judge = self._probes.judge
+        self.notes = self._probes.notes
+        held_out = dataset.clips("validation", subject)[:N_REBUILT]
+        frames = [clip_frames(dataset, clip) for clip in held_out]
+        self._rebuilt = list(zip(frames, waves_of(dataset, held_out), strict=True))
 
     def converted(self, voice: SovitsVoice, n_probes: int | None = None) -> list[MonoWave]:
         """Return the first probes, by default all, as a voice says them."""
-        return [self._said(voice, frames) for frames in self._heard[:n_probes]]
+        return [self._said(voice, frames) for frames in self._probes.frames[:n_probes]]
 
     def rebuilding(self, voice: SovitsVoice) -> float | None:
         """Return how far validation clips that a voice says again are from themselves; None where there are none.
@@ -70,20 +55,8 @@ class VitsAudience:
         return float(np.mean(distances)) if distances else None
 
     def _said(self, voice: SovitsVoice, frames: Frames) -> MonoWave:
-        sound = voice.renderer(self._settings, self._extractor).render(frames)
+        sound = voice.renderer(self._settings, self._probes.extractor).render(frames)
         return MonoWave(sound.float().cpu().numpy(), voice.sample_rate_hz).finite()
-
-    def _find_extractor(self, voice: SovitsVoice, *, needed: bool) -> ClipExtractor | None:
-        try:
-            return voice.extractor(self._settings)
-        except MissingWeightsError:
-            if needed:
-                raise
-            self.notes.append(
-                f"the content encoder {voice.frame.encoder} is not on this machine, so that the probes are clips of "
-                "the speaker, said again"
-            )
-            return None
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,16 +14,15 @@ from timbre.config.vits import VitsShape
 from timbre.config.vits_template import HeardContent, new_config, with_speakers
 from timbre.config.vits_training import Precision, VitsTrainingSettings
 from timbre.dataset.manifest import DatasetManifest
-from timbre.errors import DatasetError, MissingWeightsError
+from timbre.errors import DatasetError
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.nn.precision import reduced_type
 from timbre.train.sovits_voice import seeded
-from timbre.train.vits_checkpoint import newest_pair, read_vits_checkpoint, restore_optimizer, take_fitting
+from timbre.train.vits_checkpoint import CheckpointFiles, fill
 from timbre.train.vits_step import VitsTraining, start_training
 from timbre.voice.sovits.parts import release_of
 from timbre.voice.sovits.reading import read_config
-from timbre.weights.digest import sha256_of
 
 _NUMBER_TYPES: Mapping[Precision, torch.dtype] = {
     "float32": torch.float32,
@@ -33,8 +31,6 @@ _NUMBER_TYPES: Mapping[Precision, torch.dtype] = {
 }
 _NAMES = {number_type: name for name, number_type in _NUMBER_TYPES.items()}
 _BATCH_SIZE = 6
-_SYNTHESIZER_FILE = re.compile(r"G_(\d+)\.pth")
-_FEW_NAMES = 3
 
 
 @dataclass(frozen=True)
@@ -52,20 +48,6 @@ class VitsSetup:
     def number_type(self) -> torch.dtype:
         """What the networks compute in."""
         return _NUMBER_TYPES[self.training.precision]
-
-
-@dataclass(frozen=True)
-class StartFiles:
-    """The weights to start from; without a discriminator that one begins anew."""
-
-    synthesizer: Path
-    discriminator: Path | None
-
-    @property
-    def digest(self) -> str:
-        """Hash of the contents."""
-        files = [file for file in (self.synthesizer, self.discriminator) if file is not None]
-        return "+".join(sha256_of(file) for file in files)
 
 
 def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.device) -> VitsSetup:
@@ -88,62 +70,19 @@ def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.dev
     return VitsSetup(config, shape, training, release_of(config), batch_size, notes)
 
 
-def find_start(place: Path) -> StartFiles:
-    """Return the files in a folder, the newest pair or a lone G_*.pth, or a file and the D_*.pth beside it.
-
-    Raises MissingWeightsError where there is none.
-    """
-    if place.is_dir():
-        lone = sorted(place.glob("G_*.pth"))
-        if len(lone) == 1:
-            place = lone[0]
-        else:
-            pair = newest_pair(place)
-            if pair is None:
-                raise MissingWeightsError(f"{place} holds no G_*.pth; give a folder with G_0.pth and D_0.pth to start")
-            return StartFiles(pair.synthesizer, pair.discriminator)
-    if not place.is_file():
-        raise MissingWeightsError(f"{place} is not there; give a folder with G_0.pth and D_0.pth, or a file G_*.pth")
-    match = _SYNTHESIZER_FILE.fullmatch(place.name)
-    partner = place.with_name(f"D_{match[1]}.pth") if match else None
-    return StartFiles(place, partner if partner is not None and partner.is_file() else None)
-
-
 def begin(
-    setup: VitsSetup, start: StartFiles | None, seed: int, device: torch.device
+    setup: VitsSetup, start: CheckpointFiles | None, seed: int, device: torch.device
 ) -> tuple[VitsTraining, list[str]]:
-    """Make the networks, with the weights of `start` that fit, and their optimizers; returns notes for the user too.
+    """Make the networks and their optimizers, filled with what fits of `start`; returns notes for the user too.
 
-    States of the optimizers are taken where all weights fit and both are there. Raises WeightsError for files that
-    are damaged or of another kind, SettingsError for a config.json that contradicts itself.
+    Raises WeightsError for files that are damaged or of another kind, SettingsError for a config.json that contradicts
+    itself.
     """
     with seeded(seed):
         synthesizer = Synthesizer(setup.shape, f0_saturates=setup.release == "4.0")
         discriminator = MultiPeriodDiscriminator(use_spectral_norm=setup.training.use_spectral_norm)
     training = start_training(synthesizer.to(device).train(), discriminator.to(device).train(), setup.training)
-    if start is None:
-        return training, []
-    given = read_vits_checkpoint(start.synthesizer)
-    fresh = [f"{given.name}: {name}" for name in take_fitting(synthesizer, given)]
-    if start.discriminator is None:
-        return training, [*_fresh_note(fresh), f"beside {given.name} there is no discriminator, which begins anew"]
-    judging = read_vits_checkpoint(start.discriminator)
-    fresh += [f"{judging.name}: {name}" for name in take_fitting(discriminator, judging)]
-    if not fresh and given.optimizer is not None and judging.optimizer is not None:
-        for optimizer, checkpoint in (
-            (training.synthesizer_optimizer, given),
-            (training.discriminator_optimizer, judging),
-        ):
-            restore_optimizer(optimizer, checkpoint)
-            optimizer.param_groups[0].update(betas=setup.training.betas, eps=setup.training.eps)
-    return training, _fresh_note(fresh)
-
-
-def _fresh_note(fresh: list[str]) -> list[str]:
-    if not fresh:
-        return []
-    shown = ", ".join(fresh[:_FEW_NAMES]) + (", ..." if len(fresh) > _FEW_NAMES else "")
-    return [f"{len(fresh)} weights of the start do not fit or are not there and begin anew: {shown}"]
+    return training, [] if start is None else fill(training, start)
 
 
 def _heard_content(manifest: DatasetManifest) -> HeardContent:
@@ -168,17 +107,17 @@ def _check_fits(heard: HeardContent, shape: VitsShape) -> None:
     if heard.encoder.removesuffix("-onnx") != shape.speech_encoder.removesuffix("-onnx"):
         raise DatasetError(
             f"the dataset was prepared with the encoder {heard.encoder}, and config.json says {shape.speech_encoder}; "
-            f"prepare the recordings with --encoder {shape.speech_encoder}, or leave out the config"
+            f"prepare the recordings with --encoder {shape.speech_encoder}, or leave out --config"
         )
     for what, found, said in (
-        ("content is wide", heard.width, shape.ssl_dim),
-        ("sample rate is", heard.sample_rate_hz, shape.sample_rate_hz),
-        ("frame has samples", heard.hop_samples, shape.hop_samples),
+        ("content of width", heard.width, shape.ssl_dim),
+        ("the sample rate", heard.sample_rate_hz, shape.sample_rate_hz),
+        ("frames of the length", heard.hop_samples, shape.hop_samples),
     ):
         if found != said:
             raise DatasetError(
-                f"the dataset's {what}: {found}, and config.json says {said}; prepare the recordings for it again, or "
-                "leave out the config"
+                f"the dataset has {what} {found}, and config.json says {said}; prepare the recordings again for it, or "
+                "leave out --config"
             )
 
 
@@ -189,4 +128,4 @@ def _choose_precision(wanted: Precision | None, asked: str, device: torch.device
     precision = _NAMES[reduced_type(asked, device) or torch.float32]
     if wanted is None:
         return precision, ()
-    return precision, (f"config.json asks for float16, which needs CUDA; computed in {precision}",)
+    return precision, (f"config.json asks for float16, which only CUDA has; it is {precision} instead",)

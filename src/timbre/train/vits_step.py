@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 from torch.optim import AdamW
 
 from timbre.config.vits_training import VitsTrainingSettings
@@ -19,6 +17,7 @@ from timbre.models.vits import losses
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer, TrainingOutput
 from timbre.nn.draws import Draws
+from timbre.train.gradients import frozen, gradient_norm
 from timbre.train.vits_batch import VitsBatch
 
 _WEIGHT_DECAY = 0.01
@@ -175,7 +174,7 @@ def discriminator_loss(training: VitsTraining, segments: Segments) -> Tensor:
 def synthesizer_losses(training: VitsTraining, segments: Segments) -> SynthesizerLosses:
     """Return what the synthesizer minimises; the discriminator gets no gradients."""
     output, settings = segments.output, training.settings
-    with _frozen(training.discriminator), _autocast(training):
+    with frozen(training.discriminator), _autocast(training):
         judged = training.discriminator(segments.real_wave, segments.fake_wave)
     kl = losses.kl_loss(output.z_p, output.logs_q, output.m_p, output.logs_p, output.mask)
     melody = output.melody
@@ -186,11 +185,6 @@ def synthesizer_losses(training: VitsTraining, segments: Segments) -> Synthesize
         kl=settings.c_kl * kl,
         lf0=None if melody is None else losses.lf0_loss(melody.predicted_lf0, melody.lf0),
     )
-
-
-def gradient_norm(network: nn.Module) -> Tensor:
-    """Return the 2-norm of all gradients of a network together, 0-dimensional."""
-    return get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
 
 
 def _optimizer(network: nn.Module, settings: VitsTrainingSettings) -> AdamW:
@@ -218,16 +212,6 @@ def _update(
 def _autocast(training: VitsTraining) -> torch.autocast:
     dtype = _AUTOCAST_DTYPES[training.settings.precision]
     return torch.autocast(training.mel_basis.device.type, dtype, enabled=dtype is not None)
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Let a network pass gradients through without getting its own."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)
 
 
 def _stretches(values: Tensor, starts: Tensor, length: int) -> Tensor:

@@ -5,8 +5,7 @@ The losses are those of HiFi-GAN (J. Kong and others, NeurIPS 2020), the discrim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,21 +16,20 @@ from torch.nn import functional
 
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
-from timbre.errors import SettingsError
 from timbre.evaluate.waves import MonoWave
 from timbre.models.vits import losses
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.nn.draws import Draws
 from timbre.nn.precision import reduced_type
-from timbre.train.gradients import KeptScaler, average_gradients
+from timbre.train.gradients import KeptScaler, average_gradients, frozen, gradient_norm, require_number
 from timbre.train.listening import Judge, Probe
-from timbre.train.sovits_voice import choose_subject, seeded, stated_card
+from timbre.train.sovits_voice import choose_subject, origins_of, seeded, stated_card
 from timbre.train.trainee import ProbeResult
 from timbre.train.vocoder_items import VocoderItems, VocoderItemSource, check_rate, read_clip
 from timbre.train.vocoder_listening import CopyingAudience, ready_for_use
 from timbre.train.vocoder_setup import VocoderSetup, save_vocoder_files, set_up
 from timbre.voice.card import VoiceCard
-from timbre.voice.sovits.folder import MANIFEST_FILE, save_sovits_voice
+from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import VOCODER, Origin
 from timbre.weights.digest import sha256_of
 
@@ -69,9 +67,7 @@ class VocoderTrainee:
         self.batch_size = settings.batch_size or BATCH_SIZE
         self.train_s = sum(entry.n_samples for entry in entries) / dataset.manifest.sample_rate_hz
         self.items_per_epoch = self.train_s * shape.sample_rate_hz / (ITEM_FRAMES * shape.hop_samples)
-        self.origins = {"vocoder to start from": setup.digest}
-        if setup.card is not None:
-            self.origins["voice"] = sha256_of(Path(setup.card.path) / MANIFEST_FILE)
+        self.origins = origins_of(setup.config, setup.digest, setup.card)
         self.notes = ["the vocoder starts from nothing, which takes days on a GPU"] if setup.is_new else []
         self._rate = settings.learning_rate or LEARNING_RATE
         self._optimizer = self._new_optimizer(self._vocoder.generator)
@@ -143,7 +139,7 @@ class VocoderTrainee:
 
     def _generator_gradients(self, items: VocoderItems, fake: Tensor) -> dict[str, Tensor]:
         self._optimizer.zero_grad(set_to_none=True)
-        with _frozen(self._discriminator), self._autocast():
+        with frozen(self._discriminator), self._autocast():
             judged = self._discriminator(items.wave, fake)
         parts = {
             "mel": MEL_WEIGHT * functional.l1_loss(self._mel(fake), self._mel(items.wave)),
@@ -164,16 +160,12 @@ class VocoderTrainee:
     ) -> Tensor:
         """Change the weights of a network by its gradients and return their norm."""
         assert self._accelerator is not None
-        if not bool(loss.isfinite()):
-            raise SettingsError(
-                f"a loss of step {number} is no number; train in another folder with a smaller --learning-rate "
-                "or with --precision exact"
-            )
+        require_number(loss, number)
         for group in optimizer.param_groups:
             group["lr"] = rate
         average_gradients(network.parameters(), self._accelerator)
         self._scaler.scaler.unscale_(optimizer)
-        norm = nn.utils.get_total_norm([weight.grad for weight in network.parameters() if weight.grad is not None])
+        norm = gradient_norm(network)
         self._scaler.scaler.step(optimizer)
         return norm
 
@@ -207,13 +199,3 @@ class VocoderTrainee:
         origins = {**setup.parts.origins, VOCODER: Origin(file.name, sha256_of(file))}
         parts = replace(setup.parts, vocoder=network, origins=origins)
         return save_sovits_voice(stated_card(setup.card, self._settings), parts, folder, force=True, extras=extras)
-
-
-@contextmanager
-def _frozen(network: nn.Module) -> Iterator[None]:
-    """Let a network pass gradients through without getting its own."""
-    network.requires_grad_(False)
-    try:
-        yield
-    finally:
-        network.requires_grad_(True)

@@ -14,7 +14,7 @@ from timbre.dataset.folder import Dataset
 from timbre.dataset.manifest import ClipEntry
 from timbre.errors import DatasetError
 from timbre.pitch.gaps import bridge
-from timbre.train.item_draws import ItemDraws, item_chance, item_numbers, torch_seed
+from timbre.train.item_draws import ItemDraws, item_chance, item_numbers
 from timbre.vocoder.nsf_hifigan import NsfHifigan
 
 
@@ -83,10 +83,10 @@ class VocoderItemSource:
 
     def draw(self, step: int, part: int, n_parts: int, count: int) -> tuple[VocoderItems, ItemDraws]:
         """Return the items of a step that belong to one of `n_parts` processes, and the chance of their excitation."""
-        chances = [item_chance(self._seed, number) for number in item_numbers(step, part, n_parts, count)]
-        items = [self._item(chance) for chance in chances]
+        numbers = item_numbers(step, part, n_parts, count)
+        items = [self._item(item_chance(self._seed, number)) for number in numbers]
         batch = (torch.stack(tensors) for tensors in zip(*items, strict=True))
-        return VocoderItems(*batch), ItemDraws([torch_seed(chance) for chance in chances])
+        return VocoderItems(*batch), ItemDraws(self._seed, numbers)
 
     def _item(self, chance: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         clip = self._clips[int(chance.choice(len(self._clips), p=self._weights))]

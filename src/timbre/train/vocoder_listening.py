@@ -12,7 +12,8 @@ from timbre.evaluate.waves import MonoWave
 from timbre.nn.draws import SeededDraws
 from timbre.pitch.trackers import load_tracker
 from timbre.train.listening import Judge, Probe
-from timbre.train.probing import N_PROBES, N_TARGETS, PROBE_S, make_judge
+from timbre.train.probing import N_PROBES, PROBE_S, make_judge
+from timbre.train.sovits_listening import judged_clips, waves_of
 from timbre.train.trainee import ProbeResult
 from timbre.train.vocoder_items import VocoderClip, make_clip, read_clip
 from timbre.vocoder.nsf_hifigan import NsfHifigan
@@ -25,10 +26,9 @@ class CopyingAudience:
     def __init__(
         self, dataset: Dataset, subject: str, vocoder: NsfHifigan, given: Sequence[Probe], device: torch.device
     ) -> None:
-        entries = [*dataset.clips("validation", subject), *dataset.clips("train", subject)][:N_TARGETS]
-        waves = [MonoWave(dataset.wave(entry), dataset.manifest.sample_rate_hz) for entry in entries]
+        entries = judged_clips(dataset, subject)
         self._device = device
-        self.judge: Judge = make_judge(load_base(device=str(device)), [], waves, given)
+        self.judge: Judge = make_judge(load_base(device=str(device)), [], waves_of(dataset, entries), given)
         self._clips = [_shortened(read_clip(dataset, entry, vocoder), vocoder) for entry in entries[:N_PROBES]]
         self._heard = [_heard(probe.wave, vocoder) for probe in given] or self._clips
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -49,6 +49,21 @@ class _Segment:
     speaker: Tensor  # [D]
 
 
+@dataclass(frozen=True)
+class Recordings:
+    """What is heard in the recordings of one person, whatever decoder will say it."""
+
+    speaker: Tensor  # [D]
+    median_f0_hz: float
+    seconds: float
+    stretches: tuple[_Segment, ...]  # for the bank
+
+    def reference(self, base: Base) -> Reference:
+        """Return the reference for the decoder of a base with the networks that heard them."""
+        with torch.inference_mode():
+            return _gather(base, self.speaker, self.stretches)
+
+
 def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker) -> Heard:
     """Listen to mono 16 kHz recordings of one person and keep what a voice needs.
 
@@ -56,6 +71,12 @@ def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker
     evenly thinned out to 1200. At most the first 30 minutes are heard. Raises VoiceError where less than one second of
     it is voiced.
     """
+    recordings = listen(base, waves, tracker)
+    return Heard(recordings.reference(base), recordings.median_f0_hz, recordings.seconds)
+
+
+def listen(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker) -> Recordings:
+    """Do the part of `hear` that does not depend on the decoder, which may then change; raises VoiceError like it."""
     segments: list[_Segment] = []
     n_left = MAX_REFERENCE_S * SAMPLE_RATE_HZ
     for wave in waves:
@@ -69,10 +90,12 @@ def hear(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTracker
             "give at least 5 s of clear speech or singing of one person"
         )
     f0_hz = torch.cat([segment.f0_hz for segment in segments])
-    median_f0_hz = float(f0_hz[f0_hz > 0].median())
-    with torch.inference_mode():
-        reference = _gather(base, _speaker(segments), segments[:: -(-len(segments) // BANK_SEGMENTS)])
-    return Heard(reference, median_f0_hz, len(f0_hz) * HOP_SAMPLES / SAMPLE_RATE_HZ)
+    return Recordings(
+        speaker=_speaker(segments),
+        median_f0_hz=float(f0_hz[f0_hz > 0].median()),
+        seconds=len(f0_hz) * HOP_SAMPLES / SAMPLE_RATE_HZ,
+        stretches=tuple(segments[:: -(-len(segments) // BANK_SEGMENTS)]),
+    )
 
 
 def _segments(base: Base, wave: NDArray[np.float32], tracker: PitchTracker) -> list[_Segment]:
@@ -103,13 +126,14 @@ def _listen(base: Base, wave: NDArray[np.float32], tracker: PitchTracker) -> _Se
     )
 
 
+@torch.inference_mode()
 def _speaker(segments: list[_Segment]) -> Tensor:
     """Return the mean vector [D] of the best voiced stretches."""
     best = sorted(segments, key=lambda segment: -int((segment.f0_hz > 0).sum()))[:N_VECTORS]
     return functional.normalize(torch.stack([segment.speaker for segment in best]).mean(dim=0), dim=-1)
 
 
-def _gather(base: Base, speaker: Tensor, segments: list[_Segment]) -> Reference:
+def _gather(base: Base, speaker: Tensor, segments: Sequence[_Segment]) -> Reference:
     """Join stretches to a bank of at most 1200 louder frames, with what the decoder gets wrong at each."""
     loudness = torch.cat([segment.loudness for segment in segments])
     loud = torch.nonzero(loudness >= torch.quantile(loudness, QUIET_SHARE)).squeeze(1)

@@ -2,7 +2,8 @@
 
     python -m recipes.base --cache CACHE [--stage NAME]
 
-Needs the recordings at $TIMBRE_DATA (default ../shared/data), libespeak-ng (apt: espeak-ng) and the extra `evaluate`.
+Needs the recordings at $TIMBRE_DATA (default ../shared/data), libespeak-ng (apt: espeak-ng), the extra `evaluate` and
+the teacher's weights in CACHE/moonshine (`recipes/base/teacher.py`).
 Kill it at any time and run it again: stages resume at their last checkpoint. `recipes/base/README.md` tells what each
 stage is for and how long it takes.
 """
@@ -41,7 +42,14 @@ STAGES = (
     Stage("content-third", "train_content", "--cache {cache} --name third --start second --minutes 20 --rate 1.5e-3"),
     Stage("relabel-third", "relabel", "--cache {cache} --name third --phones --clusters --contents"),
     Stage("content-fourth", "train_content", "--cache {cache} --name fourth --start third --minutes 127 --rate 1e-3"),
-    Stage("relabel-fourth", "relabel", "--cache {cache} --name fourth --contents"),
+    Stage("relabel-fourth", "relabel", "--cache {cache} --name fourth --phones --contents"),
+    Stage("taught", "taught", "--cache {cache}"),
+    Stage(
+        "content-fifth",
+        "train_content",
+        "--cache {cache} --name fifth --start fourth --taught --minutes 17 --rate 1e-3",
+    ),
+    Stage("relabel-fifth", "relabel", "--cache {cache} --name fifth --contents"),
     Stage("decoder-warm", "train_decoder", "--cache {cache} --content second --name warm --minutes 11"),
     Stage("decoder-plain", "train_decoder", "--cache {cache} --content third --name plain --start warm --minutes 15"),
     Stage("copies", "convert_copies", "--cache {cache} --content third --decoder plain"),
@@ -63,7 +71,19 @@ STAGES = (
         "--cache {cache} --content fourth --name final4 --start plain4 --converted plain4 --adversarial "
         "--minutes 45 --rate 5e-4",
     ),
-    Stage("package", "package", "--cache {cache} --content fourth --decoder final4"),
+    Stage(
+        "joint-fifth",
+        "train_decoder",
+        "--cache {cache} --content fifth --name joint5 --start final4 --adversarial --joint --labels fourth --teacher "
+        "--minutes 39 --rate 8e-4",
+    ),
+    Stage(
+        "joint-echo5",
+        "train_decoder",
+        "--cache {cache} --content fifth --name echo5 --start joint5 --adversarial --joint --labels fourth --teacher "
+        "--minutes 26 --rate 5e-4",
+    ),
+    Stage("package", "package", "--cache {cache} --content fifth --decoder echo5"),
 )
 
 

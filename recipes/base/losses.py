@@ -54,12 +54,16 @@ class Discriminators(nn.Module):
         return real_loss + functional.relu(1 + member(made, bandwidth_hz)[0]).mean()
 
     def convince(self, real: Tensor, made: Tensor, bandwidth_hz: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        """Return (adversarial loss, feature matching loss) of the decoder."""
+        """Return (adversarial loss, feature matching loss) of the decoder.
+
+        Only the first of `made` [B, N] are copies of `real` [at most B, N] and can match it.
+        """
         member = self.members[step % len(self.members)]
         with torch.no_grad():
-            _, wanted = member(real, bandwidth_hz)
+            _, wanted = member(real, bandwidth_hz[: len(real)])
         score, features = member(made, bandwidth_hz)
         matching = made.new_zeros(())
         for have, want in zip(features, wanted, strict=True):
-            matching = matching + functional.l1_loss(have, want) / want.abs().mean().clamp(min=1e-4)
+            difference = functional.l1_loss(have[: len(real)], want)
+            matching = matching + difference / want.abs().mean().clamp(min=1e-4)
         return -score.mean(), matching / len(features)

@@ -1,6 +1,6 @@
 """Stage 8: put the trained networks and the demo voices into the package.
 
-    python -m recipes.base.package --cache CACHE --content fourth --decoder final4
+    python -m recipes.base.package --cache CACHE --content fifth --decoder echo5
 
 Writes src/timbre/assets/base (weights in half precision, sizes) and src/timbre/assets/voices.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,15 +25,18 @@ from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
 from timbre.config.fast import FastShape
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
+from timbre.models.fast.decoder import FastDecoder
 from timbre.pitch.trackers import load_tracker
+from timbre.train.spectral_loss import BANDWIDTH_SHARE
 from timbre.voice.base import BASE_NAME, SHAPE_FILE, WEIGHTS_FILE, FastNetworks, load_base
 from timbre.voice.card import VoiceCard
 from timbre.voice.fast import FastVoice
 from timbre.voice.reference import hear
 from timbre.voice.shelf import ASSETS
 
-VERSION = "2"
+VERSION = "3"
 MAX_REFERENCE_S = 180.0
+TREBLE_BINS = 9  # whose mean is held above the known band
 
 
 @dataclass(frozen=True)
@@ -96,12 +100,22 @@ def package_networks(cache: Path, content: str, decoder: str, folder: Path) -> N
     for part in ("speaker", "decoder"):
         state = {key.removeprefix(f"{part}."): value for key, value in voice.items() if key.startswith(f"{part}.")}
         getattr(networks, part).load_state_dict(state)
+    hold_unknown_treble(networks.decoder)
     folder.mkdir(parents=True, exist_ok=True)
     save_file(
         {name: tensor.half().contiguous() for name, tensor in networks.state_dict().items()}, folder / WEIGHTS_FILE
     )
     about = {"name": BASE_NAME, "version": VERSION, "licence": "CC-BY-SA-4.0", "shape": FastShape().to_mapping()}
     (folder / SHAPE_FILE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+@torch.no_grad()
+def hold_unknown_treble(decoder: FastDecoder) -> None:
+    """Let the filters hold what they draw at 19.8 kHz above that: no loss ever judged these bins, so they are wild."""
+    weight, bias = (parameter.unflatten(0, (3, decoder.n_bins)) for parameter in decoder.output.parameters())
+    known = math.floor(BANDWIDTH_SHARE * (decoder.n_bins - 1))
+    for parameter in (weight, bias):
+        parameter[:, known:] = parameter[:, known - TREBLE_BINS : known].mean(dim=1, keepdim=True)
 
 
 def package_voice(demo: DemoVoice, folder: Path) -> None:

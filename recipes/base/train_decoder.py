@@ -10,6 +10,10 @@ content often comes from a copy of the recording that an earlier decoder gave an
 `recipes.base.convert_copies`), so that the decoder learns to take timbre from the reference alone.
 With --joint the content encoder learns too: it hears a perturbed copy (other formants, pitch and colour), so it can
 pass on to the decoder whatever helps except the voice; phone labels and its own earlier content keep it in place.
+With --teacher the teacher (`recipes.base.teacher`) hears what was made and must hear the same as in the original, and
+part of each batch takes the voice of somebody else: there the teacher, the speaker encoder and the discriminators are
+all that judges. In the next step the original is to be won back from some of these, so that whatever of a voice is left
+in the content misleads.
 Writes CACHE/runs/decoder_NAME.pt, resumable, and prints JSON lines.
 """
 
@@ -29,6 +33,7 @@ from torch.nn import functional
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, waves
 from recipes.base.losses import Discriminators
 from recipes.base.perturb import Perturbation
+from recipes.base.teacher import HeardAlike, load_teacher
 from recipes.base.training import Averaged, Meter, cosine_rate, load_encoder, run
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ, ContentShape, DecoderShape, SpeakerShape
 from timbre.dsp.frontend import SpectralFrontend
@@ -38,16 +43,24 @@ from timbre.speaker.fast import FastSpeakerEncoder, relative_log_mel
 from timbre.train.spectral_loss import spectral_loss
 
 BATCH = 12
+TEACHER_BATCH = 9  # with the teacher
+EXCHANGED = 4  # of these, items that take somebody else's voice
+ECHOES = 4  # of these, items that win their own voice back in the next step
 CONTEXT_FRAMES = 24
 JUDGED_FRAMES = 112
 CROP_FRAMES = CONTEXT_FRAMES + JUDGED_FRAMES + LOOKAHEAD_FRAMES
 REFERENCE_FRAMES = 320
+REFERENCE_CROP_FRAMES = 400  # what it takes of a recording to cut that out and resample it
 ENCODER_AHEAD_FRAMES = 8
-JOINT_RATE_SHARE = 0.3
+JOINT_RATE_SHARE = 0.5
 JOINT_STRENGTH = 0.75
 WARPED_SHARE = 0.3
 WARPS = (0.84, 0.875, 0.9, 1.1, 1.125, 1.16)
 CONVERTED_SHARE = 0.35
+SAME, SAID = 0.5, 0.5  # weights of what the teacher hears: in copies, in conversions
+WHO, UNLIKE = 0.12, 0.6  # weights of what the speaker encoder hears in conversions
+UNUSUAL_PITCH_SHARE = 0.3
+SINGING_SOURCES = ("vocobox", "sms_tools")
 
 
 class VoiceNetworks(nn.Module):
@@ -67,6 +80,29 @@ class Stretch:
     f0_hz: Tensor  # [B, T]
     loudness: Tensor  # [B, T]
     log_mel: Tensor  # [B, T, 80]
+
+
+@dataclass
+class Echo:
+    """Recordings that were just given another voice; from these, the original is to be won back."""
+
+    files: np.ndarray
+    starts: np.ndarray
+    wave: Tensor  # [B, N] at 16 kHz
+
+
+@dataclass
+class Attempt:
+    """What the networks made of a batch, and of what."""
+
+    made: Tensor  # [B, N] at 44.1 kHz
+    target: Tensor  # [B, N] the recordings; the last items have another voice
+    bandwidth_hz: Tensor  # [B] of what is known about both
+    vector: Tensor  # [B, D] of the voices
+    speakers: Tensor  # [B] of the voices
+    content: Tensor  # [B, T, C] of the recordings
+    starts: np.ndarray  # [B] their first frames
+    warp: float
 
 
 def stretch_time(x: Tensor, length: int) -> Tensor:
@@ -110,6 +146,10 @@ class DecoderTraining:
             start = torch.load(cache / "runs" / f"decoder_{arguments.start}.pt", weights_only=True)
             self.networks.load_state_dict(start["averaged"])
             self.classes.data.copy_(start["classes"]["classes"])
+            if self.joint and "averaged_encoder" in start:
+                self.encoder.load_state_dict(start["averaged_encoder"])
+            if "discriminators" in start:
+                self.discriminators.load_state_dict(start["discriminators"])
         self.adversarial = arguments.adversarial
         self.rate = arguments.rate
         groups: list[dict[str, Any]] = [{"params": [*self.networks.parameters(), self.classes], "share": 1.0}]
@@ -124,6 +164,11 @@ class DecoderTraining:
         self.averaged_encoder = Averaged(self.encoder, 0.998)
         self.rng = np.random.default_rng(arguments.seed)
         self.file_weights = self._file_weights()
+        self.heard_alike = HeardAlike(load_teacher(cache)) if arguments.teacher else None
+        self.n_items = TEACHER_BATCH if arguments.teacher else BATCH
+        self.n_copies = TEACHER_BATCH - EXCHANGED if arguments.teacher else BATCH
+        self.median_hz = self._median_pitches()
+        self.echo: Echo | None = None
         self.files_of = [np.flatnonzero(self.recordings.speaker_of == s) for s in range(self.recordings.n_speakers)]
 
     def _file_weights(self) -> np.ndarray:
@@ -131,6 +176,15 @@ class DecoderTraining:
         wide = np.array([entry["bandwidth_hz"] > 10_000 for entry in self.recordings.index])
         weight = weight * np.where(wide, 1.6, 1.0)
         return np.asarray(weight / weight.sum())
+
+    def _median_pitches(self) -> np.ndarray:
+        """Return the median pitch of each recording in Hz, 0 where hardly anything is voiced."""
+        recordings, medians = self.recordings, []
+        for start, length in zip(recordings.first_frame, recordings.n_frames, strict=True):
+            f0 = recordings.f0[start : start + length]
+            voiced = f0[f0 > 0]
+            medians.append(float(np.median(voiced)) if len(voiced) > 20 else 0.0)
+        return np.array(medians)
 
     def parts(self) -> dict[str, object]:
         """Return what a checkpoint holds."""
@@ -144,6 +198,29 @@ class DecoderTraining:
             "averaged": self.averaged.module,
         } | ({"encoder": self.encoder, "averaged_encoder": self.averaged_encoder.module} if self.joint else {})
 
+    def strangers(self, files: np.ndarray) -> np.ndarray:
+        """Choose for each recording one of another speaker."""
+        speaker_of, chosen = self.recordings.speaker_of, []
+        for file in files:
+            other = file
+            while speaker_of[other] == speaker_of[file]:
+                other = int(self.rng.choice(len(self.file_weights), p=self.file_weights))
+            chosen.append(other)
+        return np.array(chosen, dtype=np.int64)
+
+    def pitch_ratios(self, files: np.ndarray, voices: np.ndarray) -> Tensor:
+        """Return by what to multiply the pitch of `files` for the voices of `voices`, [B, 1].
+
+        Median to median, for singing in whole octaves; some strangers speak higher or lower than they would.
+        """
+        source, target = self.median_hz[files], self.median_hz[voices]
+        known = (source > 0) & (target > 0)
+        octaves = np.log2(np.where(known, target, 1) / np.where(known, source, 1)).clip(-1.5, 1.5)
+        unusual = (files != voices) & (self.rng.random(len(files)) < UNUSUAL_PITCH_SHARE)
+        octaves = octaves + unusual * self.rng.uniform(-0.5, 0.8, len(files))
+        sung = np.array([self.recordings.index[file]["source"] in SINGING_SOURCES for file in files])
+        return torch.from_numpy(2.0 ** np.where(sung, np.round(octaves), octaves)).float().unsqueeze(1)
+
     def references(self, files: np.ndarray, starts: np.ndarray) -> np.ndarray:
         """Choose first frames of reference stretches: other recordings of the speaker, or far away in the same one."""
         recordings, chosen = self.recordings, []
@@ -152,20 +229,29 @@ class DecoderTraining:
             others = others[others != file]
             if len(others):
                 weight = recordings.n_frames[others].astype(float)
-                chosen.append(recordings.crops(self.rng.choice(others, 1, p=weight / weight.sum()), 400, self.rng)[0])
+                chosen.append(
+                    recordings.crops(
+                        self.rng.choice(others, 1, p=weight / weight.sum()), REFERENCE_CROP_FRAMES, self.rng
+                    )[0]
+                )
             else:
                 first, last = recordings.first_frame[file], recordings.first_frame[file] + recordings.n_frames[file]
                 after = start + CROP_FRAMES if last - start - CROP_FRAMES > start - first else first
-                chosen.append(min(max(after, 0), len(recordings.f0) - 400))
+                chosen.append(min(max(after, 0), len(recordings.f0) - REFERENCE_CROP_FRAMES))
         return np.array(chosen)
 
     def _learned_content(self, starts: np.ndarray, n_frames: int, warp: float, is_source: bool) -> Tensor:
-        """Return content [B, n_frames, C] of the learning encoder; a source is heard perturbed, a reference plain."""
+        """Return content [B, n_frames, C] of the learning encoder.
+
+        A source that is to be copied is heard perturbed, or as an echo in the voice that it took in the last step;
+        one that takes another voice, and a reference, plain.
+        """
         n_heard = n_frames + ENCODER_AHEAD_FRAMES
         wave = waves(self.recordings.wave_16k, starts, round(n_heard * warp), FRAME_16K)
         power = self.frontend.power(stretch_time(wave, n_heard * FRAME_16K))
         if is_source:
-            power = self.perturbation(torch.log(power + 1e-9), self.generator, JOINT_STRENGTH).exp()
+            plain = torch.log(power[: self.n_copies] + 1e-9)
+            power = torch.cat((self.perturbation(plain, self.generator, JOINT_STRENGTH).exp(), power[self.n_copies :]))
         with torch.set_grad_enabled(is_source), torch.autocast("cpu", torch.bfloat16):
             content: Tensor = self.encoder(self.frontend.log_mel(power))
         return content[:, :n_frames]
@@ -209,42 +295,10 @@ class DecoderTraining:
         """Take one optimizer step (and one of the discriminators)."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * group["share"] * cosine_rate(progress, step)
-        recordings = self.recordings
-        files = self.rng.choice(len(self.file_weights), BATCH, p=self.file_weights)
-        warp = 1.0
-        if self.rng.random() < WARPED_SHARE:
-            warp = float(self.rng.choice(WARPS))
-        starts = recordings.crops(files, math.ceil(CROP_FRAMES * warp), self.rng)
-        use_copies = self.rng.random(BATCH) < CONVERTED_SHARE if self.converted is not None else None
-        source = self.listen(starts, CROP_FRAMES, warp, use_copies, is_source=True)
-        first = self.references(files, starts)
-        reference = self.listen(first, REFERENCE_FRAMES, warp, None, is_source=False)
-        gain = torch.exp(torch.from_numpy(self.rng.uniform(-1.4, 0.9, (BATCH, 1))).float())
-        n = CROP_FRAMES - LOOKAHEAD_FRAMES
-        target = stretch_time(
-            waves(recordings.wave_44k, starts, round(CROP_FRAMES * warp), FRAME_44K), CROP_FRAMES * FRAME_44K
-        )
-        relative = relative_log_mel(reference.log_mel)
-        with torch.autocast("cpu", torch.bfloat16):
-            vector = self.networks.speaker(relative)
-            timbre = self.networks.decoder.timbre(vector, reference.content, reference.f0_hz, relative)
-            loudness = source.loudness + 2 * torch.log(gain)
-            spectra = self.networks.decoder(source.content[:, :n], source.f0_hz[:, :n], loudness[:, :n], timbre)
-        made = self.synthesis(spectra, source.f0_hz, torch.randn(BATCH, n, N_FFT // 2 + 1, 2)) / gain
-        judged = slice(CONTEXT_FRAMES * HOP_SAMPLES, (n - 2) * HOP_SAMPLES)
-        made, target = made[:, judged], target[:, judged]
-        bandwidth = torch.tensor([recordings.index[f]["bandwidth_hz"] for f in files]).float() * min(1.0, warp)
-        losses = {"spectral": spectral_loss(made, target, bandwidth, step)}
-        if warp == 1:
-            logits = 14 * vector @ functional.normalize(self.classes, dim=-1).T
-            losses["speaker"] = 0.05 * functional.cross_entropy(logits, torch.from_numpy(recordings.speaker_of[files]))
-            if self.joint:
-                losses |= self._keep_in_place(source.content, starts)
+        attempt = self.attempt()
+        losses = self.losses(attempt, step)
         if self.adversarial:
-            self._judge(target, made.detach(), bandwidth, step, meter)
-            with torch.autocast("cpu", torch.bfloat16):
-                adversarial, matching = self.discriminators.convince(target, made, bandwidth, step)
-            losses["adversarial"], losses["matching"] = 0.1 * adversarial, 0.2 * matching
+            losses |= self._compete(attempt, step, meter)
         self.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()
         nn.utils.clip_grad_norm_(self.networks.parameters(), 5.0)
@@ -254,13 +308,92 @@ class DecoderTraining:
             self.averaged_encoder.update(self.encoder, step)
         meter.add(**{name: loss.item() for name, loss in losses.items()})
 
-    def _judge(self, target: Tensor, made: Tensor, bandwidth_hz: Tensor, step: int, meter: Meter) -> None:
+    def attempt(self) -> Attempt:
+        """Choose recordings and voices, and render the recordings in these voices."""
+        recordings, n_copies = self.recordings, self.n_copies
+        files = self.rng.choice(len(self.file_weights), self.n_items, p=self.file_weights)
+        warp = float(self.rng.choice(WARPS)) if self.rng.random() < WARPED_SHARE else 1.0
+        starts = recordings.crops(files, math.ceil(CROP_FRAMES * warp), self.rng)
+        echo = self.echo if warp == 1 else None
+        if echo is not None:
+            files[: len(echo.files)], starts[: len(echo.files)] = echo.files, echo.starts
+        use_copies = self.rng.random(self.n_items) < CONVERTED_SHARE if self.converted is not None else None
+        source = self.listen(starts, CROP_FRAMES, warp, use_copies, is_source=True)
+        voices = np.concatenate((files[:n_copies], self.strangers(files[n_copies:])))
+        own = self.references(files[:n_copies], starts[:n_copies])
+        others = recordings.crops(voices[n_copies:], REFERENCE_CROP_FRAMES, self.rng)
+        reference = self.listen(np.concatenate((own, others)), REFERENCE_FRAMES, warp, None, is_source=False)
+        vector, made = self.render(source, source.f0_hz * self.pitch_ratios(files, voices), reference)
+        if self.heard_alike is not None and warp == 1:
+            last = slice(n_copies, n_copies + ECHOES)
+            wave = stretch_time(made[last].detach(), (CROP_FRAMES - LOOKAHEAD_FRAMES) * FRAME_16K)
+            self.echo = Echo(files[last], starts[last], wave)
+        target = stretch_time(
+            waves(recordings.wave_44k, starts, round(CROP_FRAMES * warp), FRAME_44K), CROP_FRAMES * FRAME_44K
+        )
+        judged = slice(CONTEXT_FRAMES * HOP_SAMPLES, (CROP_FRAMES - LOOKAHEAD_FRAMES - 2) * HOP_SAMPLES)
+        edges_hz = np.array([entry["bandwidth_hz"] for entry in recordings.index])
+        bandwidth_hz = torch.from_numpy(np.minimum(edges_hz[files], edges_hz[voices])).float() * min(1.0, warp)
+        speakers = torch.from_numpy(recordings.speaker_of[voices])
+        return Attempt(made[:, judged], target[:, judged], bandwidth_hz, vector, speakers, source.content, starts, warp)
+
+    def render(self, source: Stretch, f0_hz: Tensor, reference: Stretch) -> tuple[Tensor, Tensor]:
+        """Return the references' speaker vectors [B, D] and the sound [B, N] of the source in their voices."""
+        batch, n = len(f0_hz), CROP_FRAMES - LOOKAHEAD_FRAMES
+        gain = torch.exp(torch.from_numpy(self.rng.uniform(-1.4, 0.9, (batch, 1))).float())
+        relative = relative_log_mel(reference.log_mel)
         with torch.autocast("cpu", torch.bfloat16):
-            loss = self.discriminators.judge(target, made, bandwidth_hz, step)
+            vector = self.networks.speaker(relative)
+            timbre = self.networks.decoder.timbre(vector, reference.content, reference.f0_hz, relative)
+            loudness = source.loudness + 2 * torch.log(gain)
+            spectra = self.networks.decoder(source.content[:, :n], f0_hz[:, :n], loudness[:, :n], timbre)
+        return vector, self.synthesis(spectra, f0_hz, torch.randn(batch, n, N_FFT // 2 + 1, 2)) / gain
+
+    def losses(self, attempt: Attempt, step: int) -> dict[str, Tensor]:
+        """Return the weighted losses of an attempt, but for those of the discriminators."""
+        made, target, bandwidth_hz = (
+            part[: self.n_copies] for part in (attempt.made, attempt.target, attempt.bandwidth_hz)
+        )
+        losses = {"spectral": spectral_loss(made, target, bandwidth_hz, step)}
+        if attempt.warp == 1:
+            losses["speaker"] = 0.05 * functional.cross_entropy(self._likeness(attempt.vector), attempt.speakers)
+            if self.joint:
+                losses |= self._keep_in_place(attempt.content, attempt.starts)
+        if self.heard_alike is not None:
+            losses |= self._hear(attempt, self.heard_alike)
+        return losses
+
+    def _likeness(self, vector: Tensor) -> Tensor:
+        """Return how much vectors [B, D] are like each speaker of the recordings [B, speakers]."""
+        return 14 * vector @ functional.normalize(self.classes, dim=-1).T
+
+    def _hear(self, attempt: Attempt, heard_alike: HeardAlike) -> dict[str, Tensor]:
+        """Return what the teacher and the speaker encoder, as it was lately, think of what was made."""
+        length = attempt.made.shape[1] // FRAME_44K * FRAME_16K
+        made, target = stretch_time(attempt.made, length), stretch_time(attempt.target, length)
+        same, said = heard_alike(made, target, self.n_copies)
+        exchanged = slice(self.n_copies, None)
+        log_mel = self.frontend.log_mel(self.frontend.power(made[exchanged]))
+        with torch.autocast("cpu", torch.bfloat16):
+            vector = self.averaged.module.speaker(relative_log_mel(log_mel))  # type: ignore[operator, union-attr]
+        unlike = 1 - (vector * attempt.vector[exchanged].detach()).sum(dim=-1).mean()
+        losses = {"same": SAME * same, "said": SAID * said, "unlike": UNLIKE * unlike}
+        if attempt.warp == 1:
+            losses["who"] = WHO * functional.cross_entropy(self._likeness(vector), attempt.speakers[exchanged])
+        return losses
+
+    def _compete(self, attempt: Attempt, step: int, meter: Meter) -> dict[str, Tensor]:
+        """Let one discriminator learn, and return what it thinks of the attempt."""
+        made, target, bandwidth_hz = attempt.made, attempt.target, attempt.bandwidth_hz
+        with torch.autocast("cpu", torch.bfloat16):
+            judge = self.discriminators.judge(target, made.detach(), bandwidth_hz, step)
         self.judge_optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        judge.backward()
         self.judge_optimizer.step()
-        meter.add(judge=loss.item())
+        meter.add(judge=judge.item())
+        with torch.autocast("cpu", torch.bfloat16):
+            adversarial, matching = self.discriminators.convince(target[: self.n_copies], made, bandwidth_hz, step)
+        return {"adversarial": 0.1 * adversarial, "matching": 0.2 * matching}
 
 
 def main() -> None:
@@ -273,6 +406,7 @@ def main() -> None:
     parser.add_argument("--converted", help="name of the converted copies to take content from")
     parser.add_argument("--adversarial", action="store_true")
     parser.add_argument("--joint", action="store_true", help="let the content encoder learn too")
+    parser.add_argument("--teacher", action="store_true", help="let the teacher hear what is made")
     parser.add_argument("--labels", default="second", help="name of the alignment to use with --joint")
     parser.add_argument("--minutes", type=float, required=True)
     parser.add_argument("--rate", type=float, default=1.2e-3)

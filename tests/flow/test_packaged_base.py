@@ -74,7 +74,7 @@ def test_live_steps_sound_like_the_file(repository: Path, ada: LoadedVoice) -> N
     narrow = resample(wave, rate, 16_000)
     settings = timbre.ConvertSettings(pitch_shift=0.0, silence="convert")
     engine = StreamConverter(ada.voice, settings)
-    assert engine.delay_s <= 0.1
+    assert engine.delay_s <= 0.08
     blocks = [engine.push(narrow[start : start + 320]) for start in range(0, len(narrow) - 320, 320)]
     live = np.concatenate(blocks)
     whole = ada.convert(wave, rate, settings)[: len(live)]

@@ -9,9 +9,13 @@ import torch
 
 from recipes.base.average import between
 from recipes.base.losses import Discriminators
+from recipes.base.package import TREBLE_BINS, hold_unknown_treble
 from recipes.base.perturb import Perturbation, lifter
+from recipes.base.train_content import TeacherHead
 from recipes.base.train_decoder import stretch_time
 from recipes.base.training import Averaged, cosine_rate
+from timbre.config.fast import DecoderShape
+from timbre.models.fast.decoder import FastDecoder
 from timbre.train.spectral_loss import band_mask, powers, spectral_loss
 
 
@@ -64,11 +68,52 @@ def test_discriminators_take_turns() -> None:
     assert touched == [False, True, False]
 
 
+def test_only_copies_must_match_their_originals() -> None:
+    torch.manual_seed(0)
+    judges = Discriminators()
+    real, bandwidth_hz = torch.randn(2, 8000), torch.full((3,), 20_000.0)
+    conversion = torch.randn(1, 8000).requires_grad_()
+    adversarial, matching = judges.convince(real, torch.cat((real, conversion)), bandwidth_hz, step=0)
+    assert matching.item() == 0
+    adversarial.backward()
+    assert conversion.grad is not None and conversion.grad.abs().max() > 0
+
+
+def test_a_teacher_head_learns_what_a_few_frames_of_content_tell() -> None:
+    torch.manual_seed(0)
+    head = TeacherHead(8, 4)
+    content = torch.randn(4, 40, 8)
+    taught = torch.roll(content[..., :4], 2, dims=1) / 4  # what was said two frames ago
+    optimizer = torch.optim.Adam(head.parameters(), 1e-2)
+    first = head(content, taught).item()
+    for _ in range(60):
+        loss = head(content, taught)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert head(content, taught).item() < 0.3 * first
+
+
 def test_stretched_time_moves_the_pitch() -> None:
     time = torch.arange(8820) / 44_100
     stretched = stretch_time(torch.sin(2 * math.pi * 400 * time).unsqueeze(0), 4410)
     spectrum = torch.fft.rfft(stretched[0, 400:4000] * torch.hann_window(3600)).abs()
     assert spectrum.argmax().item() * 44_100 / 3600 == pytest.approx(800, abs=13)
+
+
+def test_treble_that_no_loss_judged_is_held() -> None:
+    torch.manual_seed(0)
+    decoder = FastDecoder(**vars(DecoderShape()))
+    with torch.no_grad():
+        decoder.output.bias.copy_(torch.arange(3 * decoder.n_bins))
+    before = decoder.output.bias.detach().clone().unflatten(0, (3, -1))
+    hold_unknown_treble(decoder)
+    after = decoder.output.bias.detach().unflatten(0, (3, -1))
+    known = math.floor(0.9 * (decoder.n_bins - 1))
+    torch.testing.assert_close(after[:, :known], before[:, :known])
+    torch.testing.assert_close(
+        after[:, known:], before[:, known - TREBLE_BINS : known].mean(1, keepdim=True).expand(3, 513 - known)
+    )
 
 
 def test_rate_warms_up_and_falls_to_its_floor() -> None:

@@ -20,7 +20,7 @@ class ContentShape:
     inner_width: int = 416
     kernels: tuple[int, ...] = (5, 5, 5, 3, 3, 3, 3)
     dilations: tuple[int, ...] = (1, 1, 2, 1, 2, 4, 8)
-    lookaheads: tuple[int, ...] = (2, 1, 2, 0, 0, 0, 0)
+    lookaheads: tuple[int, ...] = (2, 1, 0, 0, 0, 0, 0)
     content_channels: int = 96
 
 

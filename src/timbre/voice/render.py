@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from timbre.config.fast import N_FFT
+from timbre.config.fast import N_FFT, SAMPLE_RATE_HZ
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FilterSpectra, Timbre
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, SynthesisState
@@ -15,8 +15,11 @@ from timbre.nn.residual import BlockState
 from timbre.retrieval.nearest import mix_content
 from timbre.voice.base import FastNetworks
 from timbre.voice.equaliser import Equaliser
+from timbre.voice.recentre import Recentring
 
 NOISE_BLOCK_FRAMES = 64
+HIGH_PITCH_HZ = 400.0
+NOISE_DROP = 4.0  # natural log of amplitude, 35 dB
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,18 @@ class NoiseSource:
         return self._last[1]
 
 
+def quiet_below_pitch(spectra: FilterSpectra, f0_hz: Tensor) -> FilterSpectra:
+    """Lower the noise of high frames below four fifths of their pitch f0_hz [B, T], as no voice sounds there.
+
+    Above the pitches of speech the decoder fills the gaps between harmonics with noise; under the lowest harmonic it
+    would be heard as a lower note.
+    """
+    bin_hz = torch.arange(spectra.log_noise.shape[-1], device=f0_hz.device) * (SAMPLE_RATE_HZ / N_FFT)
+    pitch_hz = f0_hz.unsqueeze(-1)
+    below = (pitch_hz > HIGH_PITCH_HZ) & (bin_hz < 0.8 * pitch_hz)
+    return replace(spectra, log_noise=spectra.log_noise - NOISE_DROP * below)
+
+
 class FastRenderer:
     """One rendering in progress: push Frames, get sound; the state is carried from push to push.
 
@@ -69,6 +84,7 @@ class FastRenderer:
         like = bank_content
         self.networks, self.timbre, self.equaliser, self.bank_content = networks, timbre, equaliser, bank_content
         self.retrieval_ratio = retrieval_ratio
+        self._recentring = Recentring(bank_content)
         self._noise = NoiseSource(seed)
         self._decoder: tuple[BlockState, ...] = networks.decoder.fresh_state(1, like)
         self._synthesis: SynthesisState = networks.synthesis.fresh_state(1, like)
@@ -84,7 +100,8 @@ class FastRenderer:
         pitch is held, and in all as many hops of sound have come out as frames were pushed.
         """
         waiting = self._waiting
-        content = torch.cat((waiting.content, mix_content(frames.content, self.bank_content, self.retrieval_ratio)))
+        centred = self._recentring(frames.content, frames.loudness)
+        content = torch.cat((waiting.content, mix_content(centred, self.bank_content, self.retrieval_ratio)))
         loudness = torch.cat((waiting.loudness, frames.loudness))
         f0_hz = torch.cat((waiting.f0_hz, frames.f0_hz))
         n = len(content)
@@ -109,6 +126,7 @@ class FastRenderer:
         )
         noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
         new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
+        spectra = quiet_below_pitch(spectra, f0_hz[:n].unsqueeze(0))
         if self.equaliser is not None:
             spectra = self.equaliser.apply(spectra, content.unsqueeze(0))
         sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)

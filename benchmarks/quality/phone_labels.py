@@ -25,9 +25,11 @@ def phone_labels(samples: NDArray[np.float32]) -> list[str]:
     """
     pcm = np.round(np.clip(samples, -1.0, 1.0) * 32767.0).astype("<i2").tobytes()
     decoder = _decoder()
+    labels = [""] * (len(samples) // HOP_SAMPLES)
+    if not any(pcm):  # of which the recogniser may make anything
+        return labels
     decoder.activate_search()  # the words of English, not those of the recording before
     _listen(decoder, pcm)
-    labels = [""] * (len(samples) // HOP_SAMPLES)
     if decoder.hyp() is None or not decoder.hyp().hypstr:
         return labels
     decoder.set_align_text(decoder.hyp().hypstr)

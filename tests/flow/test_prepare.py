@@ -241,7 +241,7 @@ def test_interruption_is_clean(made: Made, tmp_path: Path, toy_assets_folder: Pa
     folder = tmp_path / "ds"
     line = command(toy_assets_folder, "prepare", made.raw, "-o", folder, "--pitch", "pm")
     process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert wait_for(lambda: has_files(folder, 3))
+    assert wait_for(lambda: has_files(folder, 1))
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and said.endswith("timbre: interrupted\n") and "Traceback" not in said

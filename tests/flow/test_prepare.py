@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -240,7 +241,9 @@ def test_kills_and_one_worker_give_the_same_dataset(made: Made, tmp_path: Path, 
 def test_interruption_is_clean(made: Made, tmp_path: Path, toy_assets_folder: Path) -> None:
     folder = tmp_path / "ds"
     line = command(toy_assets_folder, "prepare", made.raw, "-o", folder, "--pitch", "pm")
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # Who starts the tests in the background may have had SIGINT ignored, which children would inherit.
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heeded)
     assert wait_for(lambda: has_files(folder, 1))
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[1]

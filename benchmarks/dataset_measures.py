@@ -10,7 +10,6 @@ and what was measured as lowest tenth, median and highest tenth; then the proces
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import os
 import time
@@ -24,6 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
+from benchmarks.recordings import Row, read_rows
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
@@ -45,21 +45,20 @@ def data_folder() -> Path:
     return Path(os.environ.get("TIMBRE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
-def read_rows(source: str, shortest_s: float, longest_s: float) -> list[dict[str, str]]:
+def rows_of(source: str, shortest_s: float, longest_s: float) -> list[Row]:
     """Return the recordings of a source that are long and short enough."""
-    with (data_folder() / "manifest.csv").open(encoding="utf-8") as manifest:
-        rows = [row for row in csv.DictReader(manifest) if row["source"] == source]
+    rows = [row for row in read_rows(data_folder()) if row["source"] == source]
     return [row for row in rows if shortest_s <= float(row["seconds"]) <= longest_s]
 
 
-def load(row: dict[str, str]) -> Wave:
+def load(row: Row) -> Wave:
     """Read a recording as mono at 44.1 kHz with a peak of 0.7."""
     sound = read_audio(data_folder() / row["path"])
     wave = resample(to_mono(sound.samples), sound.sample_rate_hz, RATE_HZ)
     return (wave * (0.7 / np.abs(wave).max())).astype(np.float32)
 
 
-def spread(rows: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
+def spread(rows: Sequence[Row], count: int) -> list[Row]:
     """Return about `count` rows from all over the list."""
     return list(rows[:: max(1, len(rows) // count)][:count])
 
@@ -177,7 +176,7 @@ def strangers() -> Iterator[tuple[str, str, str]]:
     people: dict[str, list[NDArray[np.float32]]] = {}
     for source in PEOPLE_SOURCES:
         by_speaker = defaultdict(list)
-        for row in read_rows(source, 1.0, 16.0):
+        for row in rows_of(source, 1.0, 16.0):
             by_speaker[row["speaker"]].append(row)
         most = sorted(by_speaker, key=lambda name: -len(by_speaker[name]))[:4]
         for name in most:
@@ -225,7 +224,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=8, help="of each source")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    waves = [load(row) for source in SOURCES for row in spread(read_rows(source, 3.0, 16.0), arguments.clips)]
+    waves = [load(row) for source in SOURCES for row in spread(rows_of(source, 3.0, 16.0), arguments.clips)]
     print(f"{conditions()}\n{len(waves)} recordings of {', '.join(SOURCES)}\n")
     print("| added | measure | measured |\n| --- | --- | --- |")
     for fault, measure, values in faults(waves):

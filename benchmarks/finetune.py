@@ -11,18 +11,17 @@ FOLDER is kept, so that an interrupted benchmark goes on; give a new one for a n
 from __future__ import annotations
 
 import argparse
-import csv
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.conditions import conditions
 from benchmarks.quality.held_out import ENGLISH, MIN_SOURCE_S
+from benchmarks.recordings import Row, copy_once, first_rows, read_rows
 from recipes.base.hidden import HIDDEN_SPEAKERS
 from timbre.config.convert import ConvertSettings
 from timbre.convert.arrays import LoadedVoice
@@ -34,25 +33,12 @@ from timbre.voice.catalog import Voice, load_voice, voice_like
 SPEAKER = "msc_malayalam/spk003"
 LEARNED_S, N_JUDGING, N_SOURCES_EACH, N_PROBES = 300.0, 15, 4, 3
 
-Row = Mapping[str, str]
-
-
-def rows_of(data: Path) -> list[Row]:
-    """Read the manifest of the recordings."""
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
-
 
 def split(rows: Sequence[Row], data: Path) -> tuple[list[Path], list[Path]]:
     """Return the speaker's recordings that judge (the first ones) and those of the next five minutes."""
     own = [row for row in rows if row["speaker"] == SPEAKER]
-    learned, seconds = [], 0.0
-    for row in own[N_JUDGING:]:
-        if seconds >= LEARNED_S:
-            break
-        learned.append(data / row["path"])
-        seconds += float(row["seconds"])
-    return [data / row["path"] for row in own[:N_JUDGING]], learned
+    learned = first_rows(own[N_JUDGING:], LEARNED_S)
+    return [data / row["path"] for row in own[:N_JUDGING]], [data / row["path"] for row in learned]
 
 
 def sources(rows: Sequence[Row], data: Path) -> list[Path]:
@@ -75,11 +61,7 @@ def probes(rows: Sequence[Row], data: Path) -> list[Path]:
 
 def prepare(work: Path, learned: Sequence[Path]) -> None:
     """Make the dataset."""
-    raw = work / "raw"
-    if not raw.exists():
-        raw.mkdir(parents=True)
-        for path in learned:
-            shutil.copy(path, raw)
+    raw = copy_once(learned, work / "raw")
     timbre("prepare", raw, "-o", work / "dataset", "--speaker", "spk003", "--pitch", "pm")
 
 
@@ -110,7 +92,7 @@ def main() -> None:
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options of timbre train")
     arguments = parser.parse_args()
     print(conditions(), flush=True)
-    rows = rows_of(arguments.data)
+    rows = read_rows(arguments.data)
     judging, learned = split(rows, arguments.data)
     prepare(arguments.work, learned)
     words = ("--minutes", arguments.minutes, "--patience", 0, "--probe", *probes(rows, arguments.data))

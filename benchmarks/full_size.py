@@ -14,6 +14,7 @@ from torch import Tensor
 
 from timbre.config.diffusion import DiffusionShape
 from timbre.config.vits import VitsShape
+from timbre.config.vits_template import HeardContent, new_config
 from timbre.config.vocoder import VocoderShape
 from timbre.models.diffusion.state import state_for_file
 from timbre.models.diffusion.unit2mel import Unit2Mel
@@ -24,25 +25,8 @@ from timbre.pitch.rmvpe_network import RmvpeNetwork, RmvpeSizes
 from timbre.vocoder.nsf_hifigan import NsfHifigan
 
 RATE, HOP = 44_100, 512
-MODEL: dict[str, Any] = {
-    "inter_channels": 192,
-    "hidden_channels": 192,
-    "filter_channels": 768,
-    "n_heads": 2,
-    "n_layers": 6,
-    "kernel_size": 3,
-    "p_dropout": 0.1,
-    "resblock": "1",
-    "resblock_kernel_sizes": [3, 7, 11],
-    "resblock_dilation_sizes": [[1, 3, 5], [1, 3, 5], [1, 3, 5]],
-    "upsample_rates": [8, 8, 2, 2, 2],
-    "upsample_initial_channel": 512,
-    "upsample_kernel_sizes": [16, 16, 4, 4, 4],
-    "gin_channels": 768,
-    "ssl_dim": 768,
-    "n_speakers": 1,
-    "speech_encoder": "vec768l12",
-}
+SPEAKERS = {"alice": 0}
+MODEL: dict[str, Any] = new_config(HeardContent("vec768l12", 768, RATE, HOP, SPEAKERS, vol_aug=False))["model"]
 FORMS: dict[str, dict[str, Any]] = {
     "4.1": {},
     "volume": {"vol_embedding": True},
@@ -66,7 +50,7 @@ DIFFUSION: dict[str, Any] = {
     },
     "model": {"n_layers": 20, "n_chans": 512, "n_hidden": 256, "timesteps": 1000, "n_spk": 1, "use_pitch_aug": True},
     "infer": {"speedup": 10, "method": "dpm-solver++"},
-    "spk": {"alice": 0},
+    "spk": SPEAKERS,
 }
 VOCODER: dict[str, Any] = {
     "sampling_rate": RATE,
@@ -137,7 +121,7 @@ def save_model(folder: Path, changes: dict[str, Any]) -> Path:
         "train": {},
         "data": {"sampling_rate": RATE, "hop_length": HOP, "filter_length": 2048, "win_length": 2048},
         "model": deepcopy(MODEL) | changes,
-        "spk": {"alice": 0},
+        "spk": SPEAKERS,
     }
     with torch.random.fork_rng():
         torch.manual_seed(1)

@@ -12,7 +12,6 @@ frames, turned into that space by a random matrix, with a tenth of noise.
 from __future__ import annotations
 
 import argparse
-import csv
 import functools
 import os
 import time
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import conditions
+from benchmarks.recordings import read_rows
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
@@ -44,12 +44,10 @@ def hear(speaker: str, n_frames: int) -> Iterator[Tensor]:
     """Yield the content [T, C] of recordings until there are `n_frames` in all."""
     data = Path(os.environ.get("TIMBRE_DATA", Path(__file__).parents[2] / "shared" / "data"))
     extractor = FrameExtractor(load_base().networks.content)
-    with (data / "manifest.csv").open(encoding="utf-8") as manifest:
-        rows = [row for row in csv.DictReader(manifest) if row["speaker"] == speaker]
-    for row in rows:
+    for row in (row for row in read_rows(data) if row["speaker"] == speaker):
         sound = read_audio(data / row["path"])
         wave = resample(to_mono(sound.samples), sound.sample_rate_hz, SAMPLE_RATE_HZ)
-        content, _, _ = extractor.step(torch.from_numpy(np.ascontiguousarray(wave)), extractor.fresh_state(), last=True)
+        content = extractor.content(torch.from_numpy(np.ascontiguousarray(wave)))
         yield content
         n_frames -= len(content)
         if n_frames <= 0:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.conditions import conditions
-from benchmarks.finetune import Row, rows_of, timbre
+from benchmarks.finetune import timbre
+from benchmarks.recordings import Row, copy_once, first_rows, read_rows
 from timbre.config.convert import ConvertSettings
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.config.vits_template import HeardContent, new_config
@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     work, data = arguments.work, arguments.data
     print(conditions(), flush=True)
-    learned, held_out = split(rows_of(data), data)
+    learned, held_out = split(read_rows(data), data)
     prepare(work, learned)
     words = ("--family", "vits", "--config", work / "config.json", "--minutes", arguments.minutes, "--patience", 0)
     quick = ("--precision", arguments.precision, "--probe-minutes", 12, "--checkpoint-minutes", 4)
@@ -70,22 +70,15 @@ def main() -> None:
 def split(rows: Sequence[Row], data: Path) -> tuple[list[Path], list[Path]]:
     """Return recordings of the speaker to learn from, and recordings that are not: of her and of another reader."""
     own = [row for row in rows if row["speaker"] == SPEAKER]
-    learned, seconds = [], 0.0
-    while own and seconds < LEARNED_S:
-        row = own.pop(0)
-        learned.append(data / row["path"])
-        seconds += float(row["seconds"])
+    learned = first_rows(own, LEARNED_S)
     other = next(row for row in rows if row["source"] == OTHER and float(row["seconds"]) > 5)
-    return learned, [data / row["path"] for row in own[-1:]] + [data / other["path"]]
+    held_out = [*own[len(learned) :][-1:], other]
+    return [data / row["path"] for row in learned], [data / row["path"] for row in held_out]
 
 
 def prepare(work: Path, learned: Sequence[Path]) -> None:
     """Make the dataset and the config.json."""
-    raw = work / "raw"
-    if not raw.exists():
-        raw.mkdir(parents=True)
-        for path in learned:
-            shutil.copy(path, raw)
+    raw = copy_once(learned, work / "raw")
     words = ("--speaker", "LJ", "--pitch", "pm", "--encoder", PACKAGED_ENCODER, "--shortest-s", 1.5, "--longest-s", 4)
     timbre("prepare", raw, "-o", work / "dataset", *words)
     manifest = open_dataset(work / "dataset").manifest

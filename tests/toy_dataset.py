@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,10 +21,24 @@ FEATURES = {
 }
 
 
-def toy_clip(number: int, speaker: str = "ada", seconds: float = 0.5) -> ClipEntry:
-    """Return the entry of a clip."""
-    n_samples = round(seconds * RATE_HZ)
-    return ClipEntry(
+def feature_folders(*, diffusion: bool) -> dict[str, str]:
+    """Return the folder of each kind of features."""
+    return {kind: folder for kind, folder in FEATURES.items() if diffusion or kind != "diffusion"}
+
+
+def toy_clip(
+    number: int,
+    speaker: str = "ada",
+    seconds: float = 0.5,
+    *,
+    rate_hz: int = RATE_HZ,
+    frame_rate_hz: int = RATE_HZ,
+    hop_samples: int = HOP_SAMPLES,
+    **facts: Any,
+) -> ClipEntry:
+    """Return the entry of a clip; `facts` replace what else it says."""
+    n_samples = round(seconds * rate_hz)
+    entry = ClipEntry(
         id=f"{number:016x}",
         speaker=speaker,
         source=f"{speaker}/песня {number}.wav",
@@ -31,13 +46,14 @@ def toy_clip(number: int, speaker: str = "ada", seconds: float = 0.5) -> ClipEnt
         start_s=0.0,
         end_s=seconds,
         n_samples=n_samples,
-        n_frames=count_frames(n_samples, RATE_HZ, RATE_HZ, HOP_SAMPLES),
+        n_frames=count_frames(n_samples, rate_hz, frame_rate_hz, hop_samples),
         split="validation" if number == 0 else "train",
         loudness_lufs=-23.0,
         gain_db=0.0,
         source_peak=0.5,
-        source_rate_hz=RATE_HZ,
+        source_rate_hz=rate_hz,
     )
+    return replace(entry, **facts)
 
 
 def write_toy_dataset(folder: Path, clips: list[ClipEntry] | None = None, *, diffusion: bool = True) -> DatasetManifest:
@@ -53,7 +69,7 @@ def write_toy_dataset(folder: Path, clips: list[ClipEntry] | None = None, *, dif
         pitch="pm",
         settings={"seed": 0},
         speakers={name: number for number, name in enumerate(names)},
-        features=FEATURES if diffusion else {kind: FEATURES[kind] for kind in ("content", "pitch", "loudness")},
+        features=feature_folders(diffusion=diffusion),
         clips=tuple(clips),
         left_out=(LeftOut("ada/damaged.wav", None, "the recording is damaged"),),
         diffusion=diffusion,

@@ -9,20 +9,15 @@ import numpy as np
 import torch
 import yaml
 
+from tests.toy_dataset import FEATURES, feature_folders, toy_clip
 from tests.toys import glide
 from tests.toys_sovits import DIFFUSION, HOP, RATE, VOCODER, WIDTH
 from timbre.config.vocoder import VocoderShape
-from timbre.dataset.manifest import ClipEntry, DatasetManifest, count_frames
+from timbre.dataset.manifest import ClipEntry, DatasetManifest
 from timbre.dataset.places import write_clip, write_features, write_manifest
 from timbre.dsp.volume import frame_volume
 from timbre.vocoder.mel import VocoderMel
 
-FEATURES = {
-    "content": "content-00000001",
-    "pitch": "pitch-00000002",
-    "loudness": "loudness-00000003",
-    "diffusion": "diffusion-00000004",
-}
 SECONDS = 1.5
 DURATION_S = 0.5
 UNIT_RATE_HZ = 50
@@ -38,7 +33,11 @@ def write_diffusion_dataset(
 ) -> Path:
     """Write clips of such lengths for each speaker, of a voice that glides; the first one is for validation."""
     entries = [(speaker, number, length) for speaker in speakers for number, length in enumerate(seconds)]
-    clips = tuple(_entry(place, *entry) for place, entry in enumerate(entries))
+    grid = {"rate_hz": RATE, "frame_rate_hz": RATE, "hop_samples": HOP}
+    clips = tuple(
+        toy_clip(place, speaker, length, **grid, split="train" if number else "validation")
+        for place, (speaker, number, length) in enumerate(entries)
+    )
     for clip in clips:
         _write_clip(folder, clip, diffusion=diffusion)
     manifest = DatasetManifest(
@@ -50,7 +49,7 @@ def write_diffusion_dataset(
         pitch="pm",
         settings={"seed": 0},
         speakers={name: number for number, name in enumerate(sorted(speakers))},
-        features=FEATURES if diffusion else {kind: FEATURES[kind] for kind in ("content", "pitch", "loudness")},
+        features=feature_folders(diffusion=diffusion),
         clips=clips,
         left_out=(),
         diffusion=diffusion,
@@ -71,25 +70,6 @@ def write_diffusion_config(path: Path, speakers: dict[str, int] | None = None, *
         next(section for section in config.values() if key in section)[key] = value
     path.write_text(yaml.safe_dump(config), encoding="utf-8")
     return path
-
-
-def _entry(place: int, speaker: str, number: int, seconds: float) -> ClipEntry:
-    n_samples = round(seconds * RATE)
-    return ClipEntry(
-        id=f"{place:016x}",
-        speaker=speaker,
-        source=f"{speaker}/{number}.wav",
-        name=f"{number}",
-        start_s=0.0,
-        end_s=seconds,
-        n_samples=n_samples,
-        n_frames=count_frames(n_samples, RATE, RATE, HOP),
-        split="validation" if number == 0 else "train",
-        loudness_lufs=-23.0,
-        gain_db=0.0,
-        source_peak=0.5,
-        source_rate_hz=RATE,
-    )
 
 
 def _write_clip(folder: Path, clip: ClipEntry, *, diffusion: bool) -> None:

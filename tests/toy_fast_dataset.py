@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.toy_dataset import FEATURES, feature_folders, toy_clip
 from tests.toys import glide
 from timbre.audio.resample import resample
 from timbre.config.prepare import PACKAGED_ENCODER
-from timbre.dataset.manifest import ClipEntry, DatasetManifest, count_frames
+from timbre.dataset.manifest import ClipEntry, DatasetManifest
 from timbre.dataset.places import write_clip, write_features, write_manifest
 from timbre.train.probing import hear_content
 from timbre.voice.base import Base
 
 RATE_HZ, FRAME_RATE_HZ, HOP_SAMPLES = 44_100, 16_000, 160
-FEATURES = {"content": "content-00000001", "pitch": "pitch-00000002", "loudness": "loudness-00000003"}
 
 
 def write_fast_dataset(
@@ -27,7 +27,8 @@ def write_fast_dataset(
     source_rate_hz: int = RATE_HZ,
 ) -> Path:
     """Write clips of a voice that glides, the first for validation, with the content that `base` hears."""
-    clips = tuple(_entry(number, seconds, source_rate_hz) for number in range(n_clips))
+    grid = {"rate_hz": RATE_HZ, "frame_rate_hz": FRAME_RATE_HZ, "hop_samples": HOP_SAMPLES}
+    clips = tuple(toy_clip(number, "eve", seconds, **grid, source_rate_hz=source_rate_hz) for number in range(n_clips))
     for number, clip in enumerate(clips):
         _write_clip(folder, clip, base, 120.0 + 10 * number)
     manifest = DatasetManifest(
@@ -39,32 +40,13 @@ def write_fast_dataset(
         pitch="pm",
         settings={"seed": 0},
         speakers={"eve": 0},
-        features=FEATURES,
+        features=feature_folders(diffusion=False),
         clips=clips,
         left_out=(),
         diffusion=False,
     )
     write_manifest(folder, manifest)
     return folder
-
-
-def _entry(number: int, seconds: float, source_rate_hz: int) -> ClipEntry:
-    n_samples = round(seconds * RATE_HZ)
-    return ClipEntry(
-        id=f"{number:016x}",
-        speaker="eve",
-        source=f"eve/{number}.wav",
-        name=f"{number}",
-        start_s=0.0,
-        end_s=seconds,
-        n_samples=n_samples,
-        n_frames=count_frames(n_samples, RATE_HZ, FRAME_RATE_HZ, HOP_SAMPLES),
-        split="validation" if number == 0 else "train",
-        loudness_lufs=-23.0,
-        gain_db=0.0,
-        source_peak=0.5,
-        source_rate_hz=source_rate_hz,
-    )
 
 
 def _write_clip(folder: Path, clip: ClipEntry, base: Base, low_hz: float) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.recordings import Row, read_rows
 from recipes.base.hidden import HIDDEN_PATHS
 
 ENGLISH = tuple(f"librispeech/{number}" for number in (533, 1998, 2414, 3005, 3331))
@@ -15,8 +15,6 @@ SUNG_SPEAKERS = ("sms_tools/singing_female", "sms_tools/vignesh", "sms_tools/sop
 N_SUNG_NOTES = 5
 MIN_SOURCE_S = 7.0
 MAX_REFERENCES = 10
-
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ def held_out_pairs(data: Path) -> list[Pair]:
     longest hidden notes of one singer among them) to the seven readers in turn. A source is the speaker's first
     recording of at least 7 s (the longest one where none is that long); references are the target's first ten.
     """
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(data)
     speakers = {
         name: [row for row in rows if row["speaker"] == name] for name in (*ENGLISH, *MALAYALAM, *SUNG_SPEAKERS)
     }

@@ -6,8 +6,6 @@ same 38 words twice. The packaged base had no labels of Arabic recordings, but i
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.held_out import ENGLISH, MALAYALAM
+from benchmarks.recordings import Row, read_rows
 from recipes.base.hidden import is_hidden
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.evaluate.waves import read_mono_wave
@@ -24,7 +23,6 @@ FORMANT_AND_PITCH_RATIOS = ((1.2, 1.35), (0.83, 0.75))  # a smaller and a larger
 _PITCH_RANGE_HZ = (75.0, 700.0)
 
 Samples = NDArray[np.float32]  # [N] at 16 kHz
-Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class SpokenWord:
 
 def readers(data: Path) -> list[Recording]:
     """Return the first ten recordings of each held-out reader, five English and two Malayalam."""
-    rows = _rows(data)
+    rows = read_rows(data)
     return [
         _read(data, row)
         for reader in (*ENGLISH, *MALAYALAM)
@@ -58,12 +56,12 @@ def readers(data: Path) -> list[Recording]:
 
 def singing(data: Path) -> list[Recording]:
     """Return all held-out singing."""
-    return [_read(data, row) for row in _rows(data) if row["kind"] == "singing" and is_hidden(row)]
+    return [_read(data, row) for row in read_rows(data) if row["kind"] == "singing" and is_hidden(row)]
 
 
 def command_words(data: Path) -> list[SpokenWord]:
     """Return all Arabic command words, by speaker, take and word."""
-    return [word for row in _rows(data) if row["source"] == "arabic_commands" for word in _words(data, row)]
+    return [word for row in read_rows(data) if row["source"] == "arabic_commands" for word in _words(data, row)]
 
 
 def changed_voices(samples: Samples) -> list[Samples]:
@@ -99,8 +97,3 @@ def _words(data: Path, row: Row) -> list[SpokenWord]:
 def _read(data: Path, row: Row) -> Recording:
     samples = read_mono_wave(data / row["path"]).at(SAMPLE_RATE_HZ).samples
     return Recording(row["path"], row["speaker"], samples)
-
-
-def _rows(data: Path) -> Sequence[Row]:
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))

@@ -18,6 +18,16 @@ def work(toy_assets: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     return WorkFolder(tmp_path, capsys)
 
 
+@pytest.fixture
+def cheap_judges(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the toy base judge voices, quicker than the independent encoder, by few probes, and measure one step."""
+    monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
+    monkeypatch.setattr("timbre.train.pipeline.REHEARSALS", 1)
+    for place in ("probing", "vocoder_listening"):
+        monkeypatch.setattr(f"timbre.train.{place}.N_PROBES", 2)
+
+
 @pytest.fixture(scope="session")
 def sovits_tree(tmp_path_factory: pytest.TempPathFactory) -> SovitsTree:
     """The files of a so-vits-svc user, for reading only."""

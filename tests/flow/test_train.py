@@ -16,14 +16,17 @@ from safetensors.torch import load_file
 from tests.flow.command import WorkFolder
 from tests.toy_fast_dataset import write_fast_dataset
 from timbre.config.train import TrainSettings
+from timbre.dataset.folder import open_dataset
 from timbre.errors import SettingsError, TimbreError
+from timbre.train.fast import fast_voice
 from timbre.train.pipeline import Begun, Listeners, TrainResult, train
 from timbre.train.trainee import ProbeResult
-from timbre.voice.base import load_base
+from timbre.voice.base import Base, load_base
 from timbre.voice.catalog import load_voice
 
 pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
+pytestmark = pytest.mark.usefixtures("cheap_judges")
 
 QUICK = ("--batch-size", "2", "--segment-s", "0.3", "--precision", "exact", "--device", "cpu")
 ANY_NUMBERS = {"similarity": 0.5, "content_distance": 0.1}
@@ -34,15 +37,6 @@ SETTINGS = {"batch_size": 2, "segment_s": 0.3, "precision": "exact", "device": "
 def dataset(toy_assets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset as the toy base hears it, for reading only."""
     return write_fast_dataset(tmp_path_factory.mktemp("fast") / "ds", load_base(toy_assets_folder / "base"))
-
-
-@pytest.fixture(autouse=True)
-def cheap_judges(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the toy base judge voices, quicker than the independent encoder, by few probes, and measure one step."""
-    monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
-    monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
-    monkeypatch.setattr("timbre.train.pipeline.REHEARSALS", 1)
-    monkeypatch.setattr("timbre.train.probing.N_PROBES", 2)
 
 
 @pytest.fixture
@@ -125,6 +119,17 @@ def test_a_resumed_run_gives_the_numbers_of_an_undisturbed_one(
     for steps in (1, 3):
         run(dataset, tmp_path / "resumed", steps=steps, precision=precision)
     assert_same_state(tmp_path / "calm", tmp_path / "resumed", 3)
+
+
+@pytest.mark.parametrize(("share", "n_heard"), [(0.0, 0), (0.5, 1)])
+def test_phrases_are_heard_only_where_there_are_items_of_them(
+    toy_assets: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch, share: float, n_heard: int
+) -> None:
+    heard: list[Base] = []
+    monkeypatch.setattr("timbre.train.fast.packaged_phrases", heard.append)
+    settings = TrainSettings.from_mapping({**SETTINGS, "phrase_share": share})
+    fast_voice(open_dataset(dataset), settings, torch.device("cpu"))
+    assert len(heard) == n_heard
 
 
 @pytest.mark.usefixtures("no_probes")
@@ -221,5 +226,6 @@ def test_training_brings_the_sound_nearer(toy_assets: Path, dataset: Path, tmp_p
     assert result is not None
     first, last = result.ended.history
     assert last.numbers["rebuilt_mel"] < 0.985 * first.numbers["rebuilt_mel"]
+    assert "12 s of sound are little; give the fast family at least 2 minutes" in begun[0].notes
     assert begun[0].speaker == "eve" and np.isclose(begun[0].train_s, 12.0)
     assert begun[0].estimate.seconds_per_1000_steps > 0 and begun[0].estimate.largest_batch >= 2

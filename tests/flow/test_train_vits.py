@@ -46,15 +46,11 @@ def dataset(toy_assets_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(autouse=True)
-def small(toy_assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take a small discriminator and the judge that is quicker than the independent one, few probes and measures."""
+def small(cheap_judges: None, toy_assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a small discriminator."""
     monkeypatch.setattr(
         "timbre.train.vits_setup.MultiPeriodDiscriminator", lambda use_spectral_norm: ToyDiscriminator()
     )
-    monkeypatch.setattr("timbre.train.probing.independent_embed", lambda: None)
-    monkeypatch.setattr("timbre.train.pipeline.independent_embed", lambda: None)
-    monkeypatch.setattr("timbre.train.pipeline.REHEARSALS", 1)
-    monkeypatch.setattr("timbre.train.probing.N_PROBES", 2)
 
 
 @pytest.fixture
@@ -170,6 +166,7 @@ def test_weights_that_do_not_fit_begin_anew_and_are_named(dataset: Path, config:
     notes = " ".join(told[0].notes)
     assert "begin anew, as the start has none that fit: G_1.pth: emb_g.weight" in notes
     assert "there is no discriminator" in notes
+    assert "4 s of sound are little; give the vits family at least 30 minutes" in notes
     with pytest.raises(MissingWeightsError, match=r"G_0\.pth and D_0\.pth"):
         run(dataset, tmp_path / "none", config, steps=1, start=str(tmp_path / "nowhere"))
     with pytest.raises(TimbreError, match="begun with another start"):
@@ -185,6 +182,7 @@ def test_without_the_encoder_clips_are_said_again(dataset: Path, config: Path, m
     trainee = vits_voice(open_dataset(dataset), settings(config), CPU)
     trainee.listen_to([])
     assert any("is not on this machine" in note for note in trainee.notes)
-    assert "similarity" in trainee.probe().numbers
+    result = trainee.probe()
+    assert "similarity" in result.numbers and result.sources.keys() == result.sounds.keys() == {"1", "2"}
     with pytest.raises(MissingWeightsError):
         trainee.listen_to([Probe("song", MonoWave(torch.zeros(9000).numpy(), 44_100))])

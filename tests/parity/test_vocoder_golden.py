@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.golden_cases import Case, parametrize
+from tests.toys_vocoder import load_vocoder
 from timbre.config.vocoder import VocoderShape
 from timbre.nn.nsf_generator import NsfGenerator
 from timbre.nn.weight_norm import legacy_name
 from timbre.vocoder.enhancer import Enhancer
 from timbre.vocoder.mel import VocoderMel
-from timbre.vocoder.nsf_hifigan import CONFIG_FILE, NsfHifigan, load_vocoder
+from timbre.vocoder.nsf_hifigan import CONFIG_FILE, NsfHifigan
 
 
 def vocoder_of(case: Case) -> NsfHifigan:

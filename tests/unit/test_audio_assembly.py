@@ -9,7 +9,7 @@ from threading import Event
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timbre.audio.assembly import Clip, assemble, plan_clips
@@ -46,6 +46,7 @@ def piece_lists(draw: st.DrawFn) -> list[Piece]:
     return [Piece(draw(st.booleans()), start, end) for start, end in pairwise([0, *ends])]
 
 
+@settings(deadline=None)
 @given(
     pieces=piece_lists(),
     longest=st.integers(1, 500),

@@ -109,6 +109,8 @@ class TestShape:
             ("spk", {"ada": "0"}, "'spk' .* says ada is '0'"),
             ("spk", {"ada": -1}, "'spk' .* says ada is -1"),
             ("spk", {"ada": 0, "bea": None}, "'spk' .* says bea is None; it must be a whole number from 0"),
+            ("vocoder.type", "hifigan", "'hifigan'; it must be one of: nsf-hifigan, nsf-hifigan-log10"),
+            ("vocoder.type", 7, "type is 7; it must be one of: nsf-hifigan"),
             ("spk", ["ada"], "'spk' .* holds .*, not an object"),
         ],
     )

@@ -2,7 +2,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -30,6 +30,7 @@ def test_known_edit_distances(reference: str, heard: str, edits: int) -> None:
     assert edit_distance(reference.split(), heard.split()) == edits
 
 
+@settings(deadline=None)
 @given(WORDS, WORDS, WORDS)
 def test_edit_distance_is_a_metric(first: list[str], second: list[str], third: list[str]) -> None:
     assert edit_distance(first, second) == edit_distance(second, first)

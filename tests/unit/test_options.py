@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from timbre.config.convert import ConvertSettings
@@ -84,6 +84,7 @@ def test_settings_cannot_be_changed() -> None:
         Toy().ratio = 0.1  # type: ignore[misc]
 
 
+@settings(deadline=None)
 @given(
     ratio=st.floats(0, 1),
     shift=st.one_of(st.just("auto"), st.floats(-48, 48)),

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from tests.toy_diffusion_dataset import DURATION_S, write_diffusion_config, write_diffusion_dataset
+from tests.toy_process import OneOf
 from tests.toys_sovits import HOP, N_MELS, RATE, WIDTH, SovitsTree, make_tree
 from timbre.config.diffusion import DiffusionShape, read_diffusion_yaml
 from timbre.config.diffusion_training import DiffusionTrainingSettings, usual_diffusion_config
@@ -19,12 +20,14 @@ from timbre.dataset.folder import Dataset, open_dataset
 from timbre.errors import DatasetError, DeviceError, MissingWeightsError, SettingsError, TimbreError, WeightsError
 from timbre.models.diffusion.state import load_state
 from timbre.models.diffusion.unit2mel import Unit2Mel
+from timbre.nn.precision import reduced_type
 from timbre.train.diffusion import DiffusionTrainee, diffusion_voice
 from timbre.train.diffusion_files import save_diffusion_files
 from timbre.train.diffusion_items import ClipStore, DiffusionItems, DiffusionItemSource, read_clip
-from timbre.train.diffusion_setup import choose_number_type, new_model, read_start, set_up
+from timbre.train.diffusion_setup import new_model, read_start, set_up
 from timbre.train.gradients import KeptScaler, average_gradients
 from timbre.train.item_draws import item_numbers, shuffled_place
+from timbre.train.number_type import choose_number_type
 from timbre.train.trainee import TOTAL
 
 CPU = torch.device("cpu")
@@ -53,19 +56,6 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no vocoder be found."""
     monkeypatch.delenv("TIMBRE_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-class OneOf:
-    """Stands for accelerate in one of several processes; gradients stay those of this process."""
-
-    device = CPU
-
-    def __init__(self, index: int = 0, n_processes: int = 1) -> None:
-        self.process_index, self.num_processes = index, n_processes
-
-    def reduce(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
-        assert reduction == "mean"
-        return tensor / self.num_processes
 
 
 def settings(config: Path, **more: object) -> TrainSettings:
@@ -232,6 +222,7 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(dataset: Dataset, co
 def test_validation_gives_the_same_numbers_for_the_same_weights(dataset: Dataset, config: Path) -> None:
     made = trainee(dataset, config)
     assert made.listen_to([]) is None and any("is not on this machine" in note for note in made.notes)
+    assert "left out: 2 clips too short for an item" in made.notes
     first, again = made.probe(), made.probe()
     assert first.numbers == again.numbers and first.score == -first.numbers["mel_distance"]
     for number in range(20):
@@ -313,11 +304,18 @@ def test_the_number_type_is_what_was_asked_for_or_what_the_config_says(
     assert all(weight.dtype == torch.float32 for weight in made.modules["unit2mel"].parameters())
 
 
-def test_float16_is_for_gpus(dataset: Dataset, tmp_path: Path) -> None:
-    setup = set_up(dataset, settings(write_diffusion_config(tmp_path / "c.yaml", amp_dtype="fp16")), None, None)
-    with pytest.raises(DeviceError, match="fp16, which is for GPUs"):
-        choose_number_type(setup, "auto", CPU)
-    assert choose_number_type(setup, "auto", torch.device("cuda")) == torch.float16
+def test_float16_gives_way_where_there_is_no_cuda_and_that_is_told(dataset: Dataset, tmp_path: Path) -> None:
+    usual = reduced_type("auto", CPU) or torch.float32
+    file = write_diffusion_config(tmp_path / "c.yaml", amp_dtype="fp16")
+    made = trainee(dataset, file, precision="auto")
+    assert made.number_type == usual and made.step(0)[TOTAL].isfinite()
+    name = str(usual).removeprefix("torch.")
+    assert f"amp_dtype of the diffusion settings asks for float16, which only CUDA has; it is {name} instead" in (
+        made.notes
+    )
+    assert not any("float16" in note for note in trainee(dataset, file, precision="exact").notes)
+    wanted = set_up(dataset, settings(file), None, None).wanted_number_type
+    assert choose_number_type(wanted, "it", "auto", torch.device("cuda")) == (torch.float16, [])
 
 
 def test_the_scale_of_losses_is_kept_with_the_weights() -> None:

@@ -77,6 +77,26 @@ def test_each_limit_ends_the_training(tmp_path: Path) -> None:
         TrainSettings(patience=0)
 
 
+def test_one_of_a_kind_is_no_plural(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = train(Counter(), tmp_path / "steps", steps=1)
+    said = summarise(one, None, 60.0, enough_s=120.0)
+    assert said.startswith("Training ended after 1 step and ") and "because 1 step was asked for." in said
+    assert train(Counter(), tmp_path / "more", steps=2).reason == "2 steps were asked for"
+    assert train(Counter(), tmp_path / "epoch", epochs=1.0).reason == "1 epoch was asked for"
+    assert train(Counter(), tmp_path / "half", epochs=0.5).reason == "0.5 epochs were asked for"
+    seconds = iter(range(0, 10**6, 30))
+    monkeypatch.setattr("timbre.train.engine.time.monotonic", lambda: float(next(seconds)))
+    assert train(Counter(), tmp_path / "minute", minutes=1.0).reason == "1 minute was asked for"
+    ended = train(Counter([0.2, 0.1]), tmp_path / "probe", patience=1, probe_minutes=0.5)
+    assert ended.reason == "1 probe brought no gain"
+
+
+def test_an_option_of_another_family_is_refused() -> None:
+    said = "segment_s is for voices of the family fast, and the one to train is of the family vits; leave it out"
+    with pytest.raises(SettingsError, match=said):
+        TrainSettings(family="vits", segment_s=1.0, steps=1, name="eva")
+
+
 def test_checkpoints_by_steps_keep_the_newest_and_the_best(tmp_path: Path) -> None:
     train(Counter([0.9, 0.1]), tmp_path, steps=9, checkpoint_steps=2, keep_checkpoints=2)
     assert Checkpoints(tmp_path / "checkpoints").steps() == [0, 8, 9]
@@ -161,7 +181,8 @@ def test_the_last_paragraph_tells_what_would_help() -> None:
     def said(scores: Sequence[float], train_s: float, similarity: float = 0.6) -> str:
         numbers = {"similarity": similarity, "content_distance": 0.2}
         history = tuple(Score(10 * place, 1.0, score, numbers) for place, score in enumerate(scores))
-        return summarise(Ended(20, 60.0, "1 minutes were asked for", history), Bounds(0.5, 0.8), train_s)
+        ended = Ended(20, 60.0, "1 minute was asked for", history)
+        return summarise(ended, Bounds(0.5, 0.8), train_s, enough_s=120.0)
 
     assert "No step was better" in said([0.5, 0.4], 300)
     assert "more time would help" in said([0.3, 0.4], 300)

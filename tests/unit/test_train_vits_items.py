@@ -108,6 +108,7 @@ def test_items_have_all_features_on_one_grid(folder: Path) -> None:
     assert item.units.shape == (WIDTH, n_frames) and item.spectrum.shape == (1025, n_frames)
     assert item.wave.shape == (1, n_frames * HOP_SAMPLES)
     assert item.volume is not None and item.volume.shape == (n_frames,)
+    assert source(folder).load(open_dataset(folder).clips("train")[0]).volume is None  # the model does not hear it
     assert bool((item.f0_hz > 0).all()) and 0 < item.voiced.mean() < 1  # gaps are bridged
     other = source(folder, unit_interpolate_mode="linear").load(open_dataset(folder).clips("train")[0])
     assert other.units.shape == item.units.shape and not torch.equal(other.units, item.units)

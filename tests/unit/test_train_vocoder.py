@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from tests.toy_diffusion_dataset import write_diffusion_dataset
+from tests.toy_process import OneOf
 from tests.toy_training import ToyDiscriminator
 from tests.toys import glide
 from tests.toys_sovits import HOP, N_MELS, RATE, VOCODER, SovitsTree, make_tree
+from tests.toys_vocoder import load_vocoder
 from timbre.config.sovits import SovitsFiles, VoiceFacts
 from timbre.config.train import TrainSettings
 from timbre.config.vocoder import VocoderShape
@@ -24,7 +26,7 @@ from timbre.train.trainee import TOTAL
 from timbre.train.vocoder import EPOCH_DECAY, ITEM_FRAMES, VocoderTrainee, vocoder_voice
 from timbre.train.vocoder_items import VocoderClip, VocoderItemSource, make_clip, read_clip
 from timbre.train.vocoder_setup import save_vocoder_files, set_up
-from timbre.vocoder.nsf_hifigan import NsfHifigan, load_vocoder, read_vocoder
+from timbre.vocoder.nsf_hifigan import NsfHifigan, read_vocoder
 from timbre.voice.sovits.importing import import_sovits_voice
 from timbre.voice.sovits.parts import Network
 
@@ -49,19 +51,6 @@ def small_and_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("timbre.train.vocoder.MultiPeriodDiscriminator", ToyDiscriminator)
     monkeypatch.delenv("TIMBRE_WEIGHTS", raising=False)
     monkeypatch.chdir(tmp_path)
-
-
-class OneOf:
-    """Stands for accelerate in one of several processes; gradients stay those of this process."""
-
-    device = CPU
-
-    def __init__(self, index: int = 0, n_processes: int = 1) -> None:
-        self.process_index, self.num_processes = index, n_processes
-
-    def reduce(self, tensor: torch.Tensor, reduction: str) -> torch.Tensor:
-        assert reduction == "mean"
-        return tensor / self.num_processes
 
 
 def settings(**more: object) -> TrainSettings:

@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.toys_vocoder import load_vocoder
 from timbre.config.vocoder import VocoderShape
 from timbre.errors import AudioError, MissingWeightsError, SettingsError, WeightsError
 from timbre.nn.draws import SeededDraws
 from timbre.nn.weight_norm import legacy_name
 from timbre.vocoder.enhancer import Enhancer
-from timbre.vocoder.nsf_hifigan import NsfHifigan, find_vocoder, load_vocoder
+from timbre.vocoder.nsf_hifigan import NsfHifigan, find_vocoder
 
 CONFIG: dict[str, Any] = {
     "sampling_rate": 8000,

@@ -13,10 +13,11 @@ from timbre.config.json_object import JsonObject, decoded
 from timbre.errors import SettingsError
 
 MAX_FILE_BYTES = 2**20
+_VOCODER, _LOG10_VOCODER = "nsf-hifigan", "nsf-hifigan-log10"
 _SECTIONS: dict[str, dict[str, Any]] = {  # with what absent keys mean
     "data": {"unit_interpolate_mode": "left"},
     "model": {"use_pitch_aug": False, "n_spk": 1, "timesteps": 1000, "k_step_max": 0},
-    "vocoder": {"type": "nsf-hifigan"},
+    "vocoder": {"type": _VOCODER},
     "infer": {"method": "ddpm", "speedup": 10},
     "spk": {},
 }
@@ -48,6 +49,11 @@ class DiffusionShape:
     infer_speedup: int
     speakers: Mapping[str, int]  # name -> id
 
+    @property
+    def is_log10(self) -> bool:
+        """Its vocoder's generator hears decimal logarithms."""
+        return self.vocoder_type == _LOG10_VOCODER
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> DiffusionShape:
         """Pick the values out of a whole settings file; unknown keys are ignored, absent ones read as none.
@@ -77,7 +83,7 @@ class DiffusionShape:
             k_step_max=k_step_max if 0 < k_step_max < timesteps else timesteps,
             n_spk=model.whole("n_spk"),
             unit_interpolate_mode=data.text("unit_interpolate_mode"),
-            vocoder_type=vocoder.text("type"),
+            vocoder_type=vocoder.choice("type", (_VOCODER, _LOG10_VOCODER)),
             infer_method=infer.text("method"),
             infer_speedup=infer.whole("speedup", low=None),
             speakers={str(name): names.whole(name, low=0) for name in names.values},

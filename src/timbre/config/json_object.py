@@ -71,6 +71,13 @@ class JsonObject:
             raise self._wrong(key, value, "a text")
         return value
 
+    def choice(self, key: str, choices: tuple[str, ...]) -> str:
+        """Return one of some texts."""
+        value = self.required(key)
+        if value not in choices:
+            raise self._wrong(key, value, f"one of: {', '.join(choices)}")
+        return str(value)
+
     def number(self, key: str) -> float:
         """Return a finite number."""
         value = self.required(key)

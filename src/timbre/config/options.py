@@ -53,14 +53,17 @@ class Settings:
                 raise SettingsError(f"unknown setting {key!r}{hint}")
         return cls(**dict(values))
 
-    def check_family(self, family: str, voice_name: str) -> None:
-        """Raise SettingsError for a setting that was changed but has no effect with a voice of `family`."""
+    def check_family(self, family: str, voice: str) -> None:
+        """Raise SettingsError for a setting that was changed but has no effect with a voice of `family`.
+
+        `voice` is how to call that one in a sentence.
+        """
         for field in dataclasses.fields(self):
             only = field.metadata.get("families")
             if only and family not in only and getattr(self, field.name) != field.default:
                 raise SettingsError(
-                    f"{field.name} is for voices of the family {' or '.join(only)}, and {voice_name!r} is of the "
-                    f"family {family}; leave it out"
+                    f"{field.name} is for voices of the family {' or '.join(only)}, and {voice} is of the family "
+                    f"{family}; leave it out"
                 )
 
     def to_mapping(self) -> dict[str, Any]:

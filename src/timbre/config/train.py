@@ -90,7 +90,7 @@ class TrainSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_family(self.family, self.name or "the new voice")
+        self.check_family(self.family, "the one to train")
         if self.minutes is self.steps is self.epochs is None and self.patience == 0:
             raise SettingsError("nothing would end the training; give minutes, steps, epochs or patience")
 

@@ -29,6 +29,7 @@ STRETCH_MODE = "nearest"
 """How content comes onto the frames: as in the templates of so-vits-svc 4.1 (pipeline spec 4.2)."""
 
 _AGAIN = "prepare the dataset again"
+_SOVITS_ENDINGS = (".wav.soft.pt", ".wav.f0.npy")  # of the features that so-vits-svc puts beside its clips
 
 
 @dataclass(frozen=True)
@@ -122,23 +123,47 @@ class Dataset:
 def open_dataset(path: str | Path) -> Dataset:
     """Open the dataset in the folder `path`, wherever it was moved to.
 
-    Raises DatasetError where there is none, it is damaged, of another format or incomplete, or a file that it names
-    lies outside of the folder.
+    Raises DatasetError where there is none or one of so-vits-svc, it is damaged, of another format or incomplete, or a
+    file that it names lies outside of the folder.
     """
     folder = Path(path)
     file = folder / MANIFEST_FILE
     try:
         text = file.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise DatasetError(
-            f"{folder} holds no {MANIFEST_FILE}; give the folder of a finished dataset, or make one: "
-            "timbre prepare RECORDINGS -o FOLDER"
-        ) from error
+        raise _absence(folder) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DatasetError(f"{file} cannot be read; {_AGAIN}") from error
     dataset = Dataset(folder, parse_manifest(text))
     _check_files(dataset)
     return dataset
+
+
+def _absence(folder: Path) -> DatasetError:
+    """Return what to say of a folder without a manifest."""
+    clips = _find_sovits_clips(folder)
+    if clips is not None:
+        return DatasetError(
+            f"{folder} is a dataset that so-vits-svc prepared; make one of Timbre from its wav files, which are all "
+            f"that is needed: timbre prepare {clips} -o DATASET"
+        )
+    return DatasetError(
+        f"{folder} holds no {MANIFEST_FILE}; give the folder of a finished dataset, or make one: "
+        "timbre prepare RECORDINGS -o FOLDER"
+    )
+
+
+def _find_sovits_clips(folder: Path) -> Path | None:
+    """Return what holds the speakers' folders of a dataset of so-vits-svc; `folder` may be that, one of them or above.
+
+    None where there is no such dataset.
+    """
+    for above in ("", "*/", "*/*/"):
+        for ending in _SOVITS_ENDINGS:
+            features = next(folder.glob(f"{above}*{ending}"), None)
+            if features is not None:
+                return features.parent.parent if above else folder
+    return None
 
 
 def _check_files(dataset: Dataset) -> None:

@@ -47,6 +47,11 @@ class FrameExtractor:
         m = content.shape[1]
         return content[0], loudness[:m], ExtractorState(wave_state, content_state, loudness[m:])
 
+    def content(self, wave: Tensor) -> Tensor:
+        """Hear the content of a whole wave [N] alone: [N // 160, C]."""
+        content, _, _ = self.step(wave, self.fresh_state(), last=True)
+        return content
+
     def whole(self, wave: Tensor, f0_hz: Tensor) -> Frames:
         """Hear a whole wave [N] with its pitch [N // 160] (Hz, 0 where unvoiced)."""
         content, loudness, _ = self.step(wave, self.fresh_state(), last=True)

@@ -19,10 +19,12 @@ from timbre.models.diffusion.state import state_for_file
 from timbre.train.diffusion_files import save_diffusion_files
 from timbre.train.diffusion_items import ClipStore, DiffusionItemSource, long_clips
 from timbre.train.diffusion_listening import DiffusionAudience, Validation, ready_for_use
-from timbre.train.diffusion_setup import DiffusionSetup, StartFile, choose_number_type, new_model, read_start, set_up
-from timbre.train.gradients import KeptScaler, StepCount, average_gradients, require_number
-from timbre.train.listening import Judge, Probe, score_of
+from timbre.train.diffusion_setup import AMP_KEY, DiffusionSetup, StartFile, new_model, read_start, set_up
+from timbre.train.gradients import KeptScaler, StepCount, autocast, average_gradients, require_number
+from timbre.train.listening import Judge, Probe
+from timbre.train.number_type import choose_number_type
 from timbre.train.sovits_voice import (
+    ENOUGH_S,
     choose_subject,
     find_vocoder_network,
     fresh_note,
@@ -31,7 +33,8 @@ from timbre.train.sovits_voice import (
     search_folders,
     stated_card,
 )
-from timbre.train.trainee import TOTAL, ProbeResult
+from timbre.train.trainee import TOTAL, ProbeResult, heard_result
+from timbre.train.wording import counted
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.folder import save_sovits_voice
 from timbre.voice.sovits.parts import DIFFUSION, Network, Origin, SovitsParts
@@ -87,18 +90,20 @@ class DiffusionTrainee:
         self._optimizer = torch.optim.AdamW(
             self._model.parameters(), training.lr, weight_decay=training.weight_decay, fused=True
         )
-        self.number_type = choose_number_type(setup, settings.precision, device)
+        wanted = setup.wanted_number_type
+        self.number_type, notes = choose_number_type(wanted, AMP_KEY, settings.precision, device)
         self._scaler = KeptScaler(device.type, enabled=self.number_type == torch.float16)
         self.modules: dict[str, nn.Module] = {"unit2mel": self._model, "steps": self._steps, "scaler": self._scaler}
         self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": self._optimizer}
         self.batch_size = settings.batch_size or training.batch_size
         self.train_s = sum(clip.n_samples for clip in clips) / dataset.manifest.sample_rate_hz
+        self.enough_s = ENOUGH_S
         self.items_per_epoch = self.train_s / training.duration
         start_digest = None if start is None else sha256_of(start.path)
         self.origins = origins_of(setup.config, start_digest, given.card)
-        self.notes = fresh_note(fresh)
+        self.notes = [*notes, *fresh_note(fresh)]
         if self._source.n_skipped:
-            self.notes.append(f"{self._source.n_skipped} clips are too short for an item and are left out")
+            self.notes.append(f"left out: {counted(self._source.n_skipped, 'clip')} too short for an item")
         self._parts, self._device = given.parts, device
         if given.parts.vocoder is None:
             folders = search_folders(None if start is None else start.path)
@@ -134,9 +139,9 @@ class DiffusionTrainee:
         accelerator, model = self._accelerator, self._model
         assert accelerator is not None, "prepare comes first"
         items, draws = self._source.draw(number, accelerator.process_index, accelerator.num_processes, batch_size)
-        items, number_type = items.to(accelerator.device), self.number_type
+        items = items.to(accelerator.device)
         self._optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(accelerator.device.type, number_type, enabled=number_type != torch.float32):
+        with autocast(accelerator.device, self.number_type):
             condition = model.condition(items.units, items.f0_hz, items.volume, items.speaker, items.aug_shift)
             loss = model.training_loss(condition, items.mel, draws)
         self._scaler.scaler.scale(loss).backward()
@@ -157,10 +162,7 @@ class DiffusionTrainee:
         if self._audience is None:
             return ProbeResult(-numbers["mel_distance"], numbers)
         waves = self._audience.rendered(ready_for_use(self._model, self.number_type))
-        judge = self._audience.judge
-        numbers = judge.judge(waves) | numbers
-        sounds = {probe.name: wave.samples for probe, wave in zip(judge.probes, waves, strict=True)}
-        return ProbeResult(score_of(numbers), numbers, sounds, self._setup.shape.sampling_rate)
+        return heard_result(self._audience.judge, waves, numbers)
 
     def sample(self) -> MonoWave | None:
         """See `VoiceInTraining`."""

@@ -17,14 +17,14 @@ from timbre.config.diffusion_training import DiffusionTrainingSettings, usual_di
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import STRETCH_MODE, Dataset
 from timbre.dataset.manifest import DatasetManifest
-from timbre.errors import DatasetError, DeviceError, MissingWeightsError, SettingsError
+from timbre.errors import DatasetError, MissingWeightsError, SettingsError
 from timbre.models.diffusion.unit2mel import Unit2Mel
-from timbre.nn.precision import reduced_type
 from timbre.train.sovits_voice import seeded
 from timbre.weights.identify import FileKind, network_state, require_kind
 from timbre.weights.restricted import read_checkpoint
 
 CONFIG_FILE = "config.yaml"
+AMP_KEY = "amp_dtype of the diffusion settings"
 _FILE_NAME = re.compile(r"model_(\d+)\.pt")
 _NUMBER_TYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -46,6 +46,11 @@ class DiffusionSetup:
     is_given: bool  # it is a user's, so that its number type counts
     shape: DiffusionShape
     training: DiffusionTrainingSettings
+
+    @property
+    def wanted_number_type(self) -> torch.dtype | None:
+        """What a user's settings ask to compute in."""
+        return _NUMBER_TYPES[self.training.amp_dtype] if self.is_given else None
 
 
 def read_start(place: Path) -> StartFile:
@@ -107,19 +112,6 @@ def new_model(setup: DiffusionSetup, n_mels: int, start: StartFile | None, seed:
         else:
             fresh.append(name)
     return model, fresh
-
-
-def choose_number_type(setup: DiffusionSetup, precision: str, device: torch.device) -> torch.dtype:
-    """Return what to compute in: "auto" is what a given config says, else reduced where the device has units for it.
-
-    Raises DeviceError for a type that the device cannot compute in.
-    """
-    if precision == "auto" and setup.is_given:
-        number_type = _NUMBER_TYPES[setup.training.amp_dtype]
-        if number_type == torch.float16 and device.type == "cpu":
-            raise DeviceError("amp_dtype is fp16, which is for GPUs; use bf16 or fp32, or --precision")
-        return number_type
-    return reduced_type(precision, device) or torch.float32
 
 
 def _usual_config(manifest: DatasetManifest) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
 from timbre.train.run_folder import CHECKPOINTS_FOLDER, CURVE_FILE, EVENTS_FOLDER, SCORES_FILE
 from timbre.train.trainee import TOTAL, Trainee
+from timbre.train.wording import asked, counted
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -141,18 +142,18 @@ class Engine:
         """Say which of the limits was reached; None where there is still something to do."""
         settings = self._settings
         if settings.steps is not None and self._step >= settings.steps:
-            return f"{settings.steps} steps were asked for"
+            return asked(settings.steps, "step")
         if settings.minutes is not None and self._spent_s >= 60 * settings.minutes:
-            return f"{settings.minutes:g} minutes were asked for"
+            return asked(settings.minutes, "minute")
         if settings.epochs is not None and self._epochs >= settings.epochs:
-            return f"{settings.epochs:g} epochs were asked for"
+            return asked(settings.epochs, "epoch")
         return None
 
     def _patience_ended(self) -> str | None:
         """Say so where the last probes brought no gain."""
         patience = self._settings.patience
         n_since = len(self._history) - 1 - self._history.index(self._best) if self._history else 0
-        return f"{patience} probes brought no gain" if 0 < patience <= n_since else None
+        return f"{counted(patience, 'probe')} brought no gain" if 0 < patience <= n_since else None
 
     @property
     def _epochs(self) -> float:

@@ -11,23 +11,29 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from timbre.audio.resample import resample
 from timbre.config.convert import ConvertSettings
 from timbre.config.fast import SAMPLE_RATE_HZ
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
-from timbre.dsp import frontend
 from timbre.evaluate.waves import MonoWave
 from timbre.features.frames import Frames
 from timbre.pitch.trackers import load_tracker
 from timbre.train.fast_items import Clip, ItemSource, check_fits, choose_speaker, load_clips, seconds_of
 from timbre.train.fast_losses import FastLosses
-from timbre.train.listening import Judge, Probe, score_of
-from timbre.train.probing import hear_frames, heard_again, make_judge, other_voices, packaged_phrases, said_by
-from timbre.train.trainee import ProbeResult
+from timbre.train.listening import Judge, Probe
+from timbre.train.probing import (
+    at_16k,
+    hear_frames,
+    hear_log_mel,
+    heard_again,
+    make_judge,
+    other_voices,
+    packaged_phrases,
+    said_by,
+)
+from timbre.train.trainee import ProbeResult, heard_result
 from timbre.voice.base import Base, load_base, with_decoder
 from timbre.voice.card import VoiceCard, safe_name
 from timbre.voice.fast import FastVoice
@@ -42,6 +48,7 @@ MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
 BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
 RANGE_PERCENTILES = (2, 98)
+ENOUGH_S = 120.0  # of sound, which makes a clearly better voice than less
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,12 @@ def fast_voice(dataset: Dataset, settings: TrainSettings, device: torch.device) 
     base = load_base(device=str(device))
     check_fits(dataset, base)
     voices = other_voices(base)
-    return FastTrainee(base, load_speaker(dataset, name, base, voices), packaged_phrases(base), voices, settings)
+    phrases = packaged_phrases(base) if _phrase_share(settings) else None
+    return FastTrainee(base, load_speaker(dataset, name, base, voices), phrases, voices, settings)
+
+
+def _phrase_share(settings: TrainSettings) -> float:
+    return PHRASE_SHARE if settings.phrase_share is None else settings.phrase_share
 
 
 class FastTrainee:
@@ -104,7 +116,7 @@ class FastTrainee:
         self._base_share = BASE_SHARE if settings.base_share is None else settings.base_share
         segment_s = settings.segment_s or SEGMENT_S
         references = [voice.reference for voice in voices]
-        self._phrase_share = PHRASE_SHARE if settings.phrase_share is None else settings.phrase_share
+        self._phrase_share = _phrase_share(settings)
         self._items = ItemSource(speaker.train, phrases, references, segment_s, settings.seed)
         self._losses = FastLosses(base.networks)
         self._averaged = copy.deepcopy(self._losses.decoder).eval().requires_grad_(False)
@@ -115,7 +127,7 @@ class FastTrainee:
         self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": self._optimizer}
         self.batch_size = settings.batch_size or BATCH_SIZE
         self.items_per_epoch = speaker.train_s / segment_s
-        self.subject, self.train_s = speaker.name, speaker.train_s
+        self.subject, self.train_s, self.enough_s = speaker.name, speaker.train_s, ENOUGH_S
         self.origins = {"version of the base": base.sha256}
         self.number_type = torch.float32
         self.notes: Sequence[str] = ()
@@ -188,7 +200,7 @@ class FastTrainee:
     @functools.cached_property
     def _recordings(self) -> Recordings:
         """What is heard in all clips to learn from."""
-        return listen(self._base, (_at_16k(clip.wave) for clip in self._speaker.train), load_tracker("pm"))
+        return listen(self._base, (at_16k(clip.wave) for clip in self._speaker.train), load_tracker("pm"))
 
     def listen_to(self, given: Sequence[Probe]) -> Judge:
         """See `VoiceInTraining`."""
@@ -203,14 +215,8 @@ class FastTrainee:
         assert self._judge is not None, "listen_to comes first"
         voice = self.voice()
         converted = [_converted(voice, frames) for frames in self._heard]
-        numbers = self._judge.judge(converted)
-        if self._speaker.validation:
-            numbers["rebuilt_mel"] = float(
-                np.mean([self._rebuilding(voice, clip) for clip in self._speaker.validation])
-            )
-        sounds = {probe.name: wave.samples for probe, wave in zip(self._judge.probes, converted, strict=True)}
-        sources = {probe.name: probe.wave for probe in self._judge.probes}
-        return ProbeResult(score_of(numbers), numbers, sounds, SAMPLE_RATE_HZ, sources)
+        rebuilt = [self._rebuilding(voice, clip) for clip in self._speaker.validation]
+        return heard_result(self._judge, converted, {"rebuilt_mel": float(np.mean(rebuilt))} if rebuilt else {})
 
     def sample(self) -> MonoWave:
         """See `VoiceInTraining`."""
@@ -224,17 +230,10 @@ class FastTrainee:
     def _rebuilding(self, voice: FastVoice, clip: Clip) -> float:
         """Return how far the log-mel of a rebuilt clip is from its own, L1."""
         rebuilt = voice.render(clip.frames, ConvertSettings())
-        hearing = self._base.networks.content.frontend
-        with torch.no_grad():
-            narrow = torch.from_numpy(_at_16k(rebuilt)).to(self._base.device).unsqueeze(0)
-            log_mel = hearing.log_mel(hearing.power(narrow))[0].cpu()
+        log_mel = hear_log_mel(self._base, at_16k(rebuilt)).cpu()
         n_frames = min(len(log_mel), len(clip.log_mel))
         return float((log_mel[:n_frames] - clip.log_mel[:n_frames]).abs().mean())
 
 
 def _converted(voice: FastVoice, frames: Frames) -> MonoWave:
     return MonoWave(said_by(voice, frames).cpu().numpy(), SAMPLE_RATE_HZ)
-
-
-def _at_16k(wave: Tensor) -> NDArray[np.float32]:
-    return resample(wave.cpu().numpy(), SAMPLE_RATE_HZ, frontend.SAMPLE_RATE_HZ)

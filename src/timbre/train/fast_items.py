@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from timbre.audio.resample import resample
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.dataset.folder import Dataset
@@ -20,7 +19,7 @@ from timbre.errors import DatasetError
 from timbre.features.frames import Frames
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
 from timbre.speaker.fast import relative_log_mel
-from timbre.train.probing import heard_again
+from timbre.train.probing import at_16k, hear_log_mel, heard_again
 from timbre.train.spectral_loss import bandwidth_hz
 from timbre.voice.base import Base
 from timbre.voice.fast import Reference
@@ -107,17 +106,15 @@ def load_clips(dataset: Dataset, clips: Sequence[ClipEntry], base: Base) -> list
 def _load(dataset: Dataset, entry: ClipEntry, base: Base) -> Clip:
     wave, features = dataset.wave(entry), dataset.features(entry)
     n_frames = min(entry.n_frames, len(wave) // HOP_SAMPLES)
-    wave_16k = torch.from_numpy(resample(wave, SAMPLE_RATE_HZ, frontend.SAMPLE_RATE_HZ)).to(base.device)
-    hearing = base.networks.content.frontend
-    log_mel = hearing.log_mel(hearing.power(wave_16k.unsqueeze(0)))[:, :n_frames]
-    relative = relative_log_mel(log_mel)
+    log_mel = hear_log_mel(base, at_16k(torch.from_numpy(wave)))[:n_frames]
+    relative = relative_log_mel(log_mel.unsqueeze(0))
     return Clip(
         wave=torch.from_numpy(wave[: n_frames * HOP_SAMPLES]),
         content=torch.from_numpy(features.content[:n_frames]),
         copies=(),
         f0_hz=torch.from_numpy(features.f0_hz[:n_frames]),
         loudness=2 * torch.log(torch.from_numpy(features.volume[:n_frames]).clamp(min=1e-6)),
-        log_mel=log_mel[0].cpu(),
+        log_mel=log_mel.cpu(),
         relative_mel=relative[0].cpu(),
         speaker=base.networks.speaker(relative)[0].cpu(),
         bandwidth_hz=bandwidth_hz(wave, entry.source_rate_hz),

@@ -1,4 +1,4 @@
-"""Losses and gradients: of several processes, in float16, through a network that does not learn."""
+"""Losses and gradients: of several processes, in reduced types, through a network that does not learn."""
 
 from __future__ import annotations
 
@@ -39,6 +39,11 @@ def frozen(network: nn.Module) -> Iterator[None]:
         yield
     finally:
         network.requires_grad_(True)
+
+
+def autocast(device: torch.device, number_type: torch.dtype) -> torch.autocast:
+    """Let networks compute in a number type while weights stay in float32; float32 changes nothing."""
+    return torch.autocast(device.type, number_type, enabled=number_type != torch.float32)
 
 
 def require_number(loss: Tensor, step: int) -> None:

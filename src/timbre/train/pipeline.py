@@ -24,6 +24,7 @@ from timbre.train.families import FAMILIES
 from timbre.train.listening import Bounds, Judge, independent_embed
 from timbre.train.probing import given_probe
 from timbre.train.trainee import Trainee, VoiceInTraining
+from timbre.train.wording import counted, length
 from timbre.voice.card import VoiceCard
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 REHEARSALS, SMALL_BATCH = 3, 2
 MEMORY_SHARE = 0.8  # of what is free, that a step may take
-LITTLE_S, SHORT_OF_CEILING = 120.0, 0.05
+SHORT_OF_CEILING = 0.05
 SAMPLE_S, SAMPLE_FILE, TRAINING_FILE = 5.0, "sample.flac", "training.json"
 
 
@@ -98,7 +99,7 @@ def train(
         computing = f"{accelerator.device.type} in {number_type}"
         run_folder.begin(run, settings, dataset, voice.origins, computing, accelerator.num_processes)
     bounds = None if judge is None else judge.bounds
-    notes = _notes(voice, judge, bool(probes))
+    notes = _notes(voice, settings.family, judge, bool(probes))
     device = str(accelerator.device)
     if accelerator.is_main_process:
         listeners.begun(Begun(voice.subject, voice.train_s, device, number_type, estimate, bounds, notes))
@@ -152,12 +153,11 @@ def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Esti
     return Estimate(1000 * seconds, round(item_bytes * batch_size), largest)
 
 
-def _notes(voice: VoiceInTraining, judge: Judge | None, has_probes: bool) -> tuple[str, ...]:
+def _notes(voice: VoiceInTraining, family: str, judge: Judge | None, has_probes: bool) -> tuple[str, ...]:
     notes = list(voice.notes)
-    if voice.train_s < LITTLE_S:
-        notes.append(
-            f"{voice.train_s:.0f} s of sound are little; {LITTLE_S / 60:g} minutes make a clearly better voice"
-        )
+    if voice.train_s < voice.enough_s:
+        wanted = counted(voice.enough_s / 60, "minute")
+        notes.append(f"{length(voice.train_s)} of sound are little; give the {family} family at least {wanted}")
     if judge is None:
         return tuple(notes)
     if not has_probes:
@@ -173,7 +173,7 @@ def _finished(
     voice: VoiceInTraining, bounds: Bounds | None, ended: Ended, run: Path, loudness_lufs: float
 ) -> TrainResult:
     """Write the voice of the best checkpoint and say what was reached; the loudness is that of the recordings."""
-    summary = summarise(ended, bounds, voice.train_s)
+    summary = summarise(ended, bounds, voice.train_s, voice.enough_s)
     record = {
         "summary": summary,
         "steps": ended.step,
@@ -189,11 +189,15 @@ def _finished(
     return TrainResult(card, ended, bounds, summary)
 
 
-def summarise(ended: Ended, bounds: Bounds | None, train_s: float) -> str:
-    """Say in a paragraph what was reached, what limits it and what would help."""
+def summarise(ended: Ended, bounds: Bounds | None, train_s: float, enough_s: float) -> str:
+    """Say in a paragraph what was reached, what limits it and what would help.
+
+    It learned from `train_s` seconds of sound; fewer than `enough_s` are little.
+    """
     best = ended.best
     said = [
-        f"Training ended after {ended.step} steps and {ended.spent_s / 60:.1f} minutes because {ended.reason}.",
+        f"Training ended after {counted(ended.step, 'step')} and {ended.spent_s / 60:.1f} minutes because "
+        f"{ended.reason}.",
         f"The best probe was at step {best.step}: {_reached(ended.history[0], best, bounds)}.",
     ]
     if best.step == 0:
@@ -202,8 +206,10 @@ def summarise(ended: Ended, bounds: Bounds | None, train_s: float) -> str:
         said.append("The voice is as close to its recordings as they are to each other; more training cannot help.")
     elif best is ended.history[-1]:
         said.append("The last probe was the best, so more time would help: run the same command with more of it.")
-    elif train_s < LITTLE_S:
-        said.append(f"What limits it is the {train_s:.0f} s of sound; more recordings would help more than more time.")
+    elif train_s < enough_s:
+        said.append(
+            f"What limits it is the {length(train_s)} of sound; more recordings would help more than more time."
+        )
     else:
         said.append("The probes after it were not better; recordings of other words and pitches may help more.")
     return " ".join(said)

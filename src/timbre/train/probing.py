@@ -58,14 +58,26 @@ def hear_frames(base: Base, wave: MonoWave) -> Frames:
 
 def heard_again(base: Base, wave: Tensor) -> Tensor:
     """Return the content [T, C] that the base hears in sound at 44.1 kHz [T * 441]."""
-    return hear_content(base, resample(wave.cpu().numpy(), SAMPLE_RATE_HZ, frontend.SAMPLE_RATE_HZ))
+    return hear_content(base, at_16k(wave))
 
 
 def hear_content(base: Base, wave_16k: NDArray[np.float32]) -> Tensor:
     """Return the content [T, C] that the base hears in sound at 16 kHz [T * 160]."""
-    extractor = FrameExtractor(base.networks.content)
-    content, _, _ = extractor.step(torch.from_numpy(wave_16k).to(base.device), extractor.fresh_state(), last=True)
+    content = FrameExtractor(base.networks.content).content(torch.from_numpy(wave_16k).to(base.device))
     return content.cpu().clone()  # which gradients may pass, other than what the extractor returns
+
+
+@torch.no_grad()
+def hear_log_mel(base: Base, wave_16k: NDArray[np.float32]) -> Tensor:
+    """Return what the front end of the base hears in sound at 16 kHz [N]: natural log of mel band powers [T, 80]."""
+    hearing = base.networks.content.frontend
+    samples = torch.from_numpy(wave_16k).to(base.device)
+    return hearing.log_mel(hearing.power(samples.unsqueeze(0)))[0]
+
+
+def at_16k(wave: Tensor) -> NDArray[np.float32]:
+    """Return sound at 44.1 kHz [T * 441] at 16 kHz [T * 160]."""
+    return resample(wave.cpu().numpy(), SAMPLE_RATE_HZ, frontend.SAMPLE_RATE_HZ)
 
 
 def make_judge(base: Base, voices: Sequence[FastVoice], clips: Sequence[MonoWave], given: Sequence[Probe]) -> Judge:
@@ -100,9 +112,6 @@ def _short(wave: MonoWave) -> MonoWave:
 
 @torch.no_grad()
 def _voice_vector(base: Base, wave: MonoWave) -> NDArray[np.float32]:
-    hearing = base.networks.content.frontend
-    samples = torch.from_numpy(wave.at(frontend.SAMPLE_RATE_HZ).samples).to(base.device).unsqueeze(0)
-    vector: NDArray[np.float32] = (
-        base.networks.speaker(relative_log_mel(hearing.log_mel(hearing.power(samples))))[0].cpu().numpy()
-    )
+    log_mel = hear_log_mel(base, wave.at(frontend.SAMPLE_RATE_HZ).samples)
+    vector: NDArray[np.float32] = base.networks.speaker(relative_log_mel(log_mel.unsqueeze(0)))[0].cpu().numpy()
     return vector

@@ -26,6 +26,9 @@ from timbre.weights.digest import sha256_of
 from timbre.weights.finding import known_weights
 from timbre.weights.search import weights_folders
 
+ENOUGH_S = 30 * 60.0
+"""Seconds of sound that guides to so-vits-svc ask for at least."""
+
 _PITCH_PERCENTILES = (2, 50, 98)
 _STATED = ("licence", "attribution", "consent")
 _PARENTS = 4

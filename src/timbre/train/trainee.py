@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from timbre.evaluate.waves import MonoWave
-from timbre.train.listening import Judge, Probe
+from timbre.train.listening import Judge, Probe, score_of
 from timbre.voice.card import VoiceCard
 
 TOTAL = "loss/g/total"
@@ -33,6 +33,24 @@ class ProbeResult:
     sounds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # name -> [N] at `sample_rate_hz`
     sample_rate_hz: int = 44_100
     sources: Mapping[str, MonoWave] = field(default_factory=dict)  # what the sounds were made of, by the same names
+
+
+def heard_result(
+    judge: Judge, waves: Sequence[MonoWave], more: Mapping[str, float], score: float | None = None
+) -> ProbeResult:
+    """Return what a judge thinks of its probes as a voice has said them, at one rate, and `more` numbers.
+
+    The score is that of `score_of` unless another is given.
+    """
+    numbers = {**judge.judge(waves), **more}
+    pairs = list(zip(judge.probes, waves, strict=True))
+    return ProbeResult(
+        score=score_of(numbers) if score is None else score,
+        numbers=numbers,
+        sounds={probe.name: wave.samples for probe, wave in pairs},
+        sample_rate_hz=waves[0].sample_rate_hz,
+        sources={probe.name: probe.wave for probe, _ in pairs},
+    )
 
 
 class Trainee(Protocol):
@@ -90,6 +108,11 @@ class VoiceInTraining(Trainee, Protocol):
     @property
     def train_s(self) -> float:
         """Seconds of sound that it learns from."""
+        ...
+
+    @property
+    def enough_s(self) -> float:
+        """Seconds of sound that it should learn from at least, to become good."""
         ...
 
     @property

@@ -25,9 +25,9 @@ from timbre.retrieval.speaker_rows import read_speaker_rows
 from timbre.train.gradients import KeptScaler, StepCount, average_gradients, require_number
 from timbre.train.indexing import LEAST_FRAMES, make_index
 from timbre.train.item_draws import layers_seed
-from timbre.train.listening import Judge, Probe, score_of
-from timbre.train.sovits_voice import choose_subject, new_card, origins_of
-from timbre.train.trainee import TOTAL, ProbeResult
+from timbre.train.listening import Judge, Probe
+from timbre.train.sovits_voice import ENOUGH_S, choose_subject, new_card, origins_of
+from timbre.train.trainee import TOTAL, ProbeResult, heard_result
 from timbre.train.vits_checkpoint import CheckpointFiles, find_checkpoint, save_pair
 from timbre.train.vits_items import ClipSource
 from timbre.train.vits_listening import VitsAudience
@@ -40,6 +40,7 @@ from timbre.train.vits_step import (
     synthesizer_losses,
     training_step,
 )
+from timbre.train.wording import counted
 from timbre.voice.base import BASE_NAME, load_base
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.folder import save_sovits_voice
@@ -101,6 +102,7 @@ class VitsTrainee:
         n_others = len(dataset.manifest.speakers) - 1
         self.subject = speaker if n_others == 0 else f"{speaker} and {n_others} more"
         self.train_s = sum(clip.n_samples for clip in self._source.clips) / dataset.manifest.sample_rate_hz
+        self.enough_s = ENOUGH_S
         self.origins = origins_of(setup.config, None if start is None else start.digest, None)
         self.notes = [*setup.notes, *notes, *self._own_notes(is_new=start is None)]
         self._audience: VitsAudience | None = None
@@ -165,13 +167,10 @@ class VitsTrainee:
     def probe(self) -> ProbeResult:
         """See `Trainee`; every probe is converted, and validation clips are said again."""
         assert self._audience is not None, "listen_to comes first"
-        voice, judge = self.voice(), self._audience.judge
-        waves = self._audience.converted(voice)
-        numbers, rebuilt = judge.judge(waves), self._audience.rebuilding(voice)
-        if rebuilt is not None:
-            numbers["rebuilt_mel"] = rebuilt
-        sounds = {probe.name: wave.samples for probe, wave in zip(judge.probes, waves, strict=True)}
-        return ProbeResult(score_of(numbers), numbers, sounds, self._setup.shape.sample_rate_hz)
+        voice = self.voice()
+        rebuilt = self._audience.rebuilding(voice)
+        more = {} if rebuilt is None else {"rebuilt_mel": rebuilt}
+        return heard_result(self._audience.judge, self._audience.converted(voice), more)
 
     def sample(self) -> MonoWave:
         """See `VoiceInTraining`."""
@@ -236,7 +235,7 @@ class VitsTrainee:
         if is_new:
             notes.append("the model starts from nothing, which takes many more steps than --start with a trained one")
         if self._source.n_left_out:
-            notes.append(f"{self._source.n_left_out} clips are shorter than a training segment and are left out")
+            notes.append(f"left out: {counted(self._source.n_left_out, 'clip')} shorter than a training segment")
         if self._setup.shape.speech_encoder == PACKAGED_ENCODER:
             notes.append("so-vits-svc does not know the packaged encoder, so that the voice is for timbre alone")
         return notes

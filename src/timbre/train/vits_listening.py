@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from timbre.config.convert import ConvertSettings
 from timbre.dataset.folder import Dataset
@@ -14,6 +12,7 @@ from timbre.dsp import frontend
 from timbre.evaluate.waves import MonoWave
 from timbre.features.frames import Frames
 from timbre.train.listening import Judge, Probe
+from timbre.train.probing import hear_log_mel
 from timbre.train.sovits_listening import HeardProbes, clip_frames, waves_of
 from timbre.voice.base import Base, load_base
 from timbre.voice.sovits.voice import SovitsVoice
@@ -49,9 +48,7 @@ class VitsAudience:
 
         It is the mean distance of the natural logarithms of mel band powers, as the packaged base hears them.
         """
-        distances = [
-            float(_log_mel_distance(self._base, self._said(voice, frames), wave)) for frames, wave in self._rebuilt
-        ]
+        distances = [_log_mel_distance(self._base, self._said(voice, frames), wave) for frames, wave in self._rebuilt]
         return float(np.mean(distances)) if distances else None
 
     def _said(self, voice: SovitsVoice, frames: Frames) -> MonoWave:
@@ -59,15 +56,8 @@ class VitsAudience:
         return MonoWave(sound.float().cpu().numpy(), voice.sample_rate_hz).finite()
 
 
-@torch.no_grad()
-def _log_mel_distance(base: Base, one: MonoWave, other: MonoWave) -> Tensor:
+def _log_mel_distance(base: Base, one: MonoWave, other: MonoWave) -> float:
     """Return the mean distance of what a base hears in two sounds, as far as both go."""
-    hearing = base.networks.content.frontend
-
-    def log_mel(wave: MonoWave) -> Tensor:
-        samples = torch.from_numpy(wave.at(frontend.SAMPLE_RATE_HZ).samples).to(base.device)
-        return hearing.log_mel(hearing.power(samples[None]))[0]
-
-    first, second = log_mel(one), log_mel(other)
+    first, second = (hear_log_mel(base, wave.at(frontend.SAMPLE_RATE_HZ).samples) for wave in (one, other))
     n_frames = min(len(first), len(second))
-    return (first[:n_frames] - second[:n_frames]).abs().mean()
+    return float((first[:n_frames] - second[:n_frames]).abs().mean())

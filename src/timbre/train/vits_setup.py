@@ -12,24 +12,19 @@ import torch
 from timbre.config.train import TrainSettings
 from timbre.config.vits import VitsShape
 from timbre.config.vits_template import HeardContent, new_config, with_speakers
-from timbre.config.vits_training import Precision, VitsTrainingSettings
+from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.manifest import DatasetManifest
 from timbre.errors import DatasetError
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer
-from timbre.nn.precision import reduced_type
+from timbre.train.number_type import choose_number_type
 from timbre.train.sovits_voice import seeded
 from timbre.train.vits_checkpoint import CheckpointFiles, fill
-from timbre.train.vits_step import VitsTraining, start_training
+from timbre.train.vits_step import NUMBER_TYPES, VitsTraining, start_training
 from timbre.voice.sovits.parts import release_of
 from timbre.voice.sovits.reading import read_config
 
-_NUMBER_TYPES: Mapping[Precision, torch.dtype] = {
-    "float32": torch.float32,
-    "float16": torch.float16,
-    "bfloat16": torch.bfloat16,
-}
-_NAMES = {number_type: name for name, number_type in _NUMBER_TYPES.items()}
+_NAMES = {number_type: name for name, number_type in NUMBER_TYPES.items()}
 _BATCH_SIZE = 6
 
 
@@ -47,7 +42,7 @@ class VitsSetup:
     @property
     def number_type(self) -> torch.dtype:
         """What the networks compute in."""
-        return _NUMBER_TYPES[self.training.precision]
+        return NUMBER_TYPES[self.training.precision]
 
 
 def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.device) -> VitsSetup:
@@ -61,13 +56,13 @@ def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.dev
     config = new_config(heard) if given is None else with_speakers(given, heard.speakers)
     shape, training = VitsShape.from_config(config), VitsTrainingSettings.from_config(config)
     _check_fits(heard, shape)
-    wanted = training.precision if given is not None and settings.precision == "auto" else None
-    precision, notes = _choose_precision(wanted, settings.precision, device)
+    wanted = None if given is None else NUMBER_TYPES[training.precision]
+    number_type, notes = choose_number_type(wanted, "config.json", settings.precision, device)
     config["train"]["batch_size"] = settings.batch_size or config["train"].get("batch_size", _BATCH_SIZE)
     config["train"]["learning_rate"] = settings.learning_rate or training.learning_rate
-    training = replace(VitsTrainingSettings.from_config(config), precision=precision)
+    training = replace(VitsTrainingSettings.from_config(config), precision=_NAMES[number_type])
     batch_size = int(config["train"]["batch_size"])
-    return VitsSetup(config, shape, training, release_of(config), batch_size, notes)
+    return VitsSetup(config, shape, training, release_of(config), batch_size, tuple(notes))
 
 
 def begin(
@@ -119,13 +114,3 @@ def _check_fits(heard: HeardContent, shape: VitsShape) -> None:
                 f"the dataset has {what} {found}, and config.json says {said}; prepare the recordings again for it, or "
                 "leave out --config"
             )
-
-
-def _choose_precision(wanted: Precision | None, asked: str, device: torch.device) -> tuple[Precision, tuple[str, ...]]:
-    """Return what to compute in: what a given config says, where it is `wanted`, else what the settings ask for."""
-    if wanted is not None and (wanted != "float16" or device.type == "cuda"):
-        return wanted, ()
-    precision = _NAMES[reduced_type(asked, device) or torch.float32]
-    if wanted is None:
-        return precision, ()
-    return precision, (f"config.json asks for float16, which only CUDA has; it is {precision} instead",)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from timbre.config.vits_training import VitsTrainingSettings
+from timbre.config.vits_training import Precision, VitsTrainingSettings
 from timbre.dsp.mel import mel_filter_bank
 from timbre.dsp.spectrogram import linear_spectrogram, log_mel
 from timbre.errors import SettingsError
@@ -17,11 +17,15 @@ from timbre.models.vits import losses
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer, TrainingOutput
 from timbre.nn.draws import Draws
-from timbre.train.gradients import frozen, gradient_norm
+from timbre.train.gradients import autocast, frozen, gradient_norm
 from timbre.train.vits_batch import VitsBatch
 
 _WEIGHT_DECAY = 0.01
-_AUTOCAST_DTYPES = {"float32": None, "float16": torch.float16, "bfloat16": torch.bfloat16}
+NUMBER_TYPES: Mapping[Precision, torch.dtype] = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +214,7 @@ def _update(
 
 
 def _autocast(training: VitsTraining) -> torch.autocast:
-    dtype = _AUTOCAST_DTYPES[training.settings.precision]
-    return torch.autocast(training.mel_basis.device.type, dtype, enabled=dtype is not None)
+    return autocast(training.mel_basis.device, NUMBER_TYPES[training.settings.precision])
 
 
 def _stretches(values: Tensor, starts: Tensor, length: int) -> Tensor:

@@ -21,9 +21,9 @@ from timbre.models.vits import losses
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.nn.draws import Draws
 from timbre.nn.precision import reduced_type
-from timbre.train.gradients import KeptScaler, average_gradients, frozen, gradient_norm, require_number
+from timbre.train.gradients import KeptScaler, autocast, average_gradients, frozen, gradient_norm, require_number
 from timbre.train.listening import Judge, Probe
-from timbre.train.sovits_voice import choose_subject, origins_of, seeded, stated_card
+from timbre.train.sovits_voice import ENOUGH_S, choose_subject, origins_of, seeded, stated_card
 from timbre.train.trainee import ProbeResult
 from timbre.train.vocoder_items import VocoderItems, VocoderItemSource, check_rate, read_clip
 from timbre.train.vocoder_listening import CopyingAudience, ready_for_use
@@ -66,6 +66,7 @@ class VocoderTrainee:
         self._source = VocoderItemSource(clips, ITEM_FRAMES, shape.hop_samples, settings.seed)
         self.batch_size = settings.batch_size or BATCH_SIZE
         self.train_s = sum(entry.n_samples for entry in entries) / dataset.manifest.sample_rate_hz
+        self.enough_s = ENOUGH_S
         self.items_per_epoch = self.train_s * shape.sample_rate_hz / (ITEM_FRAMES * shape.hop_samples)
         self.origins = origins_of(setup.config, setup.digest, setup.card)
         self.notes = ["the vocoder starts from nothing, which takes days on a GPU"] if setup.is_new else []
@@ -124,13 +125,13 @@ class VocoderTrainee:
         return items.to(accelerator.device), draws
 
     def _rendered(self, items: VocoderItems, draws: Draws) -> Tensor:
-        with self._autocast():
+        with autocast(self._device, self.number_type):
             fake: Tensor = self._vocoder(items.mel, items.f0_hz, draws)
         return fake.float()
 
     def _discriminator_gradients(self, items: VocoderItems, fake: Tensor) -> Tensor:
         self._judging_optimizer.zero_grad(set_to_none=True)
-        with self._autocast():
+        with autocast(self._device, self.number_type):
             judged = self._discriminator(items.wave, fake.detach())
         real_losses, fake_losses = losses.discriminator_losses(judged.real_outputs, judged.fake_outputs)
         loss = real_losses.sum() + fake_losses.sum()
@@ -139,7 +140,7 @@ class VocoderTrainee:
 
     def _generator_gradients(self, items: VocoderItems, fake: Tensor) -> dict[str, Tensor]:
         self._optimizer.zero_grad(set_to_none=True)
-        with frozen(self._discriminator), self._autocast():
+        with frozen(self._discriminator), autocast(self._device, self.number_type):
             judged = self._discriminator(items.wave, fake)
         parts = {
             "mel": MEL_WEIGHT * functional.l1_loss(self._mel(fake), self._mel(items.wave)),
@@ -168,9 +169,6 @@ class VocoderTrainee:
         norm = gradient_norm(network)
         self._scaler.scaler.step(optimizer)
         return norm
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self.number_type, enabled=self.number_type != torch.float32)
 
     def _new_optimizer(self, network: nn.Module) -> torch.optim.AdamW:
         return torch.optim.AdamW(network.parameters(), self._rate, BETAS, fused=True)

@@ -14,7 +14,7 @@ from timbre.pitch.trackers import load_tracker
 from timbre.train.listening import Judge, Probe
 from timbre.train.probing import N_PROBES, PROBE_S, make_judge
 from timbre.train.sovits_listening import judged_clips, waves_of
-from timbre.train.trainee import ProbeResult
+from timbre.train.trainee import ProbeResult, heard_result
 from timbre.train.vocoder_items import VocoderClip, make_clip, read_clip
 from timbre.vocoder.nsf_hifigan import NsfHifigan
 from timbre.voice.base import load_base
@@ -40,9 +40,7 @@ class CopyingAudience:
         copies = [self._copied(clip, vocoder) for clip in self._clips]
         distance = float(np.mean([self._distance(*pair, vocoder) for pair in zip(copies, self._clips, strict=True)]))
         heard = copies if self._heard is self._clips else [self._copied(clip, vocoder) for clip in self._heard]
-        numbers = {**self.judge.judge(heard), "mel_distance": distance}
-        sounds = {probe.name: wave.samples for probe, wave in zip(self.judge.probes, heard, strict=True)}
-        return ProbeResult(-distance, numbers, sounds, vocoder.shape.sample_rate_hz)
+        return heard_result(self.judge, heard, {"mel_distance": distance}, -distance)
 
     def sample(self, vocoder: NsfHifigan) -> MonoWave:
         """Return the copy of the first probe."""

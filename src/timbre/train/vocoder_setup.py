@@ -25,7 +25,6 @@ from timbre.voice.sovits.workshop import find_sovits_voice
 from timbre.weights.finding import known_weights
 
 WEIGHTS_FILE = "model"
-_LOG10_TYPE = "nsf-hifigan-log10"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +60,7 @@ def set_up(settings: TrainSettings) -> VocoderSetup:
     card, parts = (None, None) if settings.voice is None else find_sovits_voice(settings.voice)
     start = None if settings.config is not None and settings.start is None else _start(settings, parts)
     config = _read_config(Path(settings.config)) if settings.config is not None else start.config if start else {}
-    shape, is_log10 = VocoderShape.from_config(config), _vocoder_type(parts) == _LOG10_TYPE
+    shape, is_log10 = VocoderShape.from_config(config), _hears_log10(parts)
     with seeded(settings.seed):
         vocoder = NsfHifigan(shape, log10_mel=is_log10)
     if start is not None:
@@ -94,11 +93,11 @@ def _start(settings: TrainSettings, parts: SovitsParts | None) -> Network:
         return Network(*read_vocoder(place))
 
 
-def _vocoder_type(parts: SovitsParts | None) -> str | None:
-    """Return what the diffusion model of a voice says about its vocoder."""
+def _hears_log10(parts: SovitsParts | None) -> bool:
+    """Say whether the diffusion model of a voice is for a vocoder that hears decimal logarithms."""
     if parts is None or parts.diffusion is None:
-        return None
-    return DiffusionShape.from_config(parts.diffusion.config).vocoder_type
+        return False
+    return DiffusionShape.from_config(parts.diffusion.config).is_log10
 
 
 def _read_config(path: Path) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from timbre.weights.identify import FileKind, identify, network_state
 from timbre.weights.restricted import read_checkpoint
 from timbre.weights.search import weights_in_folder
 
-VOCODER_TYPES = ("nsf-hifigan", "nsf-hifigan-log10")
 CONFIG_FILE = "config.json"
 VOCODER_WEIGHTS = "nsf_hifigan"
 """Their name in `timbre.weights.catalogue`."""
@@ -108,20 +107,6 @@ class NsfHifigan(nn.Module):
         """Return the weights of a vocoder in training, on the CPU, under the names of models spec 10.3."""
         state: dict[str, Tensor] = self.generator.state_dict()
         return {legacy_name(key): value.detach().cpu() for key, value in state.items()}
-
-
-def load_vocoder(place: Path, vocoder_type: str = "nsf-hifigan") -> NsfHifigan:
-    """Load the vocoder at `place` for use.
-
-    Raises SettingsError for an unknown type or an unfit config.json, MissingWeightsError when a file is missing and
-    WeightsError when the weights are damaged or of another network.
-    """
-    if vocoder_type not in VOCODER_TYPES:
-        raise SettingsError(f"the vocoder type is {vocoder_type!r}; it must be one of: {', '.join(VOCODER_TYPES)}")
-    tensors, config = read_vocoder(place)
-    vocoder = NsfHifigan(VocoderShape.from_config(config), log10_mel=vocoder_type == "nsf-hifigan-log10")
-    vocoder.load(tensors)
-    return vocoder
 
 
 def read_vocoder(place: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

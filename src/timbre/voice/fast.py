@@ -65,7 +65,7 @@ class FastVoice:
 
     def check(self, settings: ConvertSettings) -> None:
         """Raise SettingsError for settings that this family does not know."""
-        settings.check_family("fast", self.card.name)
+        settings.check_family("fast", repr(self.card.name))
 
     def computing(self, settings: ConvertSettings) -> tuple[str, ...]:
         """Return notes on how it computes: this family always in float32, which needs no note."""

@@ -94,10 +94,10 @@ class BuiltNetworks:
 
     def _build_vocoder(self) -> NsfHifigan:
         assert self._parts.vocoder is not None
-        vocoder_type = "" if self._diffusion_shape is None else self._diffusion_shape.vocoder_type
+        is_log10 = self._diffusion_shape is not None and self._diffusion_shape.is_log10
         shape = VocoderShape.from_config(self._parts.vocoder.config)
         with _no_draws():
-            model = NsfHifigan(shape, log10_mel=vocoder_type == "nsf-hifigan-log10")
+            model = NsfHifigan(shape, log10_mel=is_log10)
         model.load(self._parts.vocoder.tensors)
         return model.to(self._device)
 

@@ -24,9 +24,7 @@ class PackagedEncoder:
     def encode(self, wave: Tensor) -> Tensor:
         """Return the content of `wave` [N]: [N // 160, dimensions], one frame at least."""
         wave = torch.nn.functional.pad(wave, (0, max(0, self.hop_samples - len(wave))))
-        extractor = FrameExtractor(self._base.networks.content)
-        content, _, _ = extractor.step(wave.to(self._base.device), extractor.fresh_state(), last=True)
-        return content
+        return FrameExtractor(self._base.networks.content).content(wave.to(self._base.device))
 
     def to(self, device: str) -> PackagedEncoder:
         """Return the encoder on a device."""

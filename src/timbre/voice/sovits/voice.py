@@ -125,7 +125,7 @@ class SovitsVoice:
         return (f"computed in {precision_name(reduced_type(settings.precision, self.device))}",)
 
     def _check_asked(self, settings: ConvertSettings) -> None:
-        settings.check_family(FAMILY, self.card.name)
+        settings.check_family(FAMILY, repr(self.card.name))
         tracks = self.mixed_speakers(settings)
         speaker_ids = [self.speaker_id(settings.speaker)] if tracks is None else sorted(tracks)
         diffuses = settings.shallow_diffusion or settings.only_diffusion

@@ -93,21 +93,24 @@ def test_a_dataset_becomes_a_voice_that_converts(work: WorkFolder, dataset: Path
 
 
 @pytest.mark.usefixtures("no_probes")
-def test_the_best_checkpoint_and_not_the_last_becomes_the_voice(
-    toy_assets: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_best_checkpoint_and_not_of_the_last_becomes_the_voice(
+    toy_assets: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float
 ) -> None:
     scores = iter((0.1, 0.5, 0.2))
     monkeypatch.setattr("timbre.train.fast.FastTrainee.probe", lambda _: ProbeResult(next(scores), ANY_NUMBERS))
     for steps in (0, 2, 4):
-        result = run(dataset, tmp_path / "run", steps=steps, keep_checkpoints=1)
+        result = run(dataset, tmp_path / "run", steps=steps, keep_checkpoints=1, learned_share=share)
     assert result.ended.best.step == 2
     assert sorted(path.name for path in (tmp_path / "run" / "checkpoints").iterdir()) == [
         "step-00000002",
         "step-00000004",
     ]
     voice, best = load_voice(tmp_path / "run" / "voice"), state(tmp_path / "run", 2)
+    of_base = load_base(toy_assets / "base").networks.decoder.state_dict()
     for name, tensor in voice.base.networks.decoder.state_dict().items():  # type: ignore[union-attr]
-        assert torch.equal(tensor, best[f"averaged.{name}"].half().float()), name
+        wanted = (1 - share) * of_base[name] + share * best[f"averaged.{name}"]
+        torch.testing.assert_close(tensor, wanted, rtol=2**-10, atol=1e-7, msg=name)  # voices are kept in float16
 
 
 @pytest.mark.usefixtures("no_probes")

@@ -18,6 +18,7 @@ _FREE_FIELDS = (
     "checkpoint_steps",
     "keep_checkpoints",
     "probe_minutes",
+    "learned_share",
     "device",
     "name",
     "licence",
@@ -71,6 +72,13 @@ class TrainSettings(Settings):
         family="fast",
         low=0,
         high=4,
+    )
+    learned_share: float | None = option(
+        None,
+        "share of what was learned that goes into the voice, 0.5 if not given; less keeps more of the base's words",
+        family="fast",
+        low=0,
+        high=1,
     )
     seed: int = option(0, "seed of everything that is drawn", low=0, high=2**31 - 1)
     precision: str = option(

@@ -19,6 +19,7 @@ from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
 from timbre.evaluate.waves import MonoWave
 from timbre.features.frames import Frames
+from timbre.models.fast.decoder import FastDecoder
 from timbre.pitch.trackers import load_tracker
 from timbre.train.fast_items import Clip, ItemSource, check_fits, choose_speaker, load_clips, seconds_of
 from timbre.train.fast_losses import FastLosses
@@ -47,6 +48,7 @@ WARM_UP_STEPS = 50
 MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
 BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
+LEARNED_SHARE = 0.5  # measured: docs/TRAINING.md
 RANGE_PERCENTILES = (2, 98)
 ENOUGH_S = 120.0  # of sound, which makes a clearly better voice than less
 
@@ -176,8 +178,8 @@ class FastTrainee:
             mean.lerp_(value, 1 - decay)
 
     def voice(self) -> FastVoice:
-        """Return the voice as it is now: the averaged decoder, and a reference of all clips to learn from."""
-        base, settings = with_decoder(self._base, self._averaged), self._settings
+        """Return the voice as it is now: decoder, and a reference of all clips to learn from."""
+        base, settings = with_decoder(self._base, self._decoder()), self._settings
         heard = self._recordings
         f0_hz = torch.cat([clip.f0_hz for clip in self._speaker.train]).numpy()
         low, high = np.percentile(f0_hz[f0_hz > 0], RANGE_PERCENTILES)
@@ -196,6 +198,19 @@ class FastTrainee:
             reference_s=round(heard.seconds, 1),
         )
         return FastVoice(card, base, heard.reference(base))
+
+    @torch.no_grad()
+    def _decoder(self) -> FastDecoder:
+        """Return the decoder of the voice: on the way from the base's weights to the averaged ones.
+
+        Between the two likeness and the words of the base go together better than at either end (Wortsman et al. 2022,
+        "Robust fine-tuning of zero-shot models").
+        """
+        share = LEARNED_SHARE if self._settings.learned_share is None else self._settings.learned_share
+        decoder = copy.deepcopy(self._averaged)
+        for value, of_base in zip(decoder.parameters(), self._base.networks.decoder.parameters(), strict=True):
+            value.copy_(of_base.lerp(value, share))
+        return decoder
 
     @functools.cached_property
     def _recordings(self) -> Recordings:

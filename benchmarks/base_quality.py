@@ -1,7 +1,7 @@
 """How good the base model is on voices and songs that no training saw, beside what the numbers can be at all.
 
 Run from the folder of the project: python -m benchmarks.base_quality --data FOLDER [--base FOLDER] [--rows NAME...]
-[--encoder] [--pages FOLDER] [--json]
+[--seen] [--encoder] [--pages FOLDER] [--json]
 
 Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder,
 ours, and the target's recordings against each other (ceiling). Conversions run in this
@@ -27,7 +27,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import encoder_quality
-from benchmarks.quality.held_out import Pair, held_out_pairs
+from benchmarks.quality.held_out import Pair, held_out_pairs, seen_pairs
 from benchmarks.quality.pair_page import Pages
 from benchmarks.quality.world_baseline import resynthesise, shift_and_warp
 from timbre.evaluate.report import evaluate_triple
@@ -51,6 +51,7 @@ COLUMNS = {
     "voicing_disagreement": "voicing",
     "envelope_correlation": "loudness",
 }
+ENGLISH_GROUPS = ("english", "seen english")
 OURS = "timbre"
 CEILING = "target with itself (ceiling)"
 
@@ -130,7 +131,7 @@ def measure(system: System, pair: Pair, pages: Pages | None = None) -> dict[str,
     """Convert one pair and return its measures; draw it where `pages` are given."""
     source, converted = load(pair.source), system(pair)
     references = [load(path) for path in pair.references]
-    numbers = evaluate_triple(source, converted, references, english=pair.group == "english").numbers()
+    numbers = evaluate_triple(source, converted, references, english=pair.group in ENGLISH_GROUPS).numbers()
     if pages is not None:
         shown = min(references, key=lambda reference: abs(reference.duration_s - source.duration_s))
         pages.add(pair, source, shown, converted, numbers)
@@ -170,6 +171,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--convert-command", help="command with {source}, {references}, {output}; default: in process")
     parser.add_argument("--rows", nargs="+", help="only rows whose name holds one of these texts")
     parser.add_argument("--pairs", type=int, help="only the first so many pairs of each group, for a quick look")
+    parser.add_argument(
+        "--seen", action="store_true", help="pairs of readers that training saw: for choosing, not for judging"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the intervals")
     parser.add_argument("--encoder", action="store_true", help="probe the content encoder too")
     parser.add_argument("--pages", type=Path, metavar="FOLDER", help=f"draw the pairs of the row {OURS!r} into FOLDER")
@@ -178,7 +182,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _chosen_pairs(arguments: argparse.Namespace) -> list[Pair]:
-    pairs = held_out_pairs(arguments.data)
+    pairs = seen_pairs(arguments.data) if arguments.seen else held_out_pairs(arguments.data)
     groups = dict.fromkeys(pair.group for pair in pairs)
     return [pair for group in groups for pair in [one for one in pairs if one.group == group][: arguments.pairs]]
 

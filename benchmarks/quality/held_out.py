@@ -1,4 +1,4 @@
-"""The held-out pairs that every base model is judged by: (source recording, recordings of the wanted voice)."""
+"""The pairs that base models are judged by, held out, and chosen by: (source recording, recordings of the voice)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.recordings import Row, read_rows
-from recipes.base.hidden import HIDDEN_PATHS
+from recipes.base.hidden import HIDDEN_PATHS, is_hidden
 
 ENGLISH = tuple(f"librispeech/{number}" for number in (533, 1998, 2414, 3005, 3331))
 MALAYALAM = ("msc_malayalam/spk003", "msc_malayalam/spk005")
@@ -15,6 +15,7 @@ SUNG_SPEAKERS = ("sms_tools/singing_female", "sms_tools/vignesh", "sms_tools/sop
 N_SUNG_NOTES = 5
 MIN_SOURCE_S = 7.0
 MAX_REFERENCES = 10
+SEEN_SOURCE, N_SEEN, MIN_SEEN_S = "librispeech", 12, 13.0
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Pair:
     """One conversion to make."""
 
     name: str
-    group: str  # english, malayalam or sung
+    group: str  # english, malayalam, sung or seen english
     source: Path
     references: tuple[Path, ...]
 
@@ -56,6 +57,27 @@ def held_out_pairs(data: Path) -> list[Pair]:
         source = Path(row["path"]).with_suffix("").as_posix()
         pairs.append(_pair(data, "sung", row, source, targets[index % len(targets)], speakers))
     return pairs
+
+
+def seen_pairs(data: Path) -> list[Pair]:
+    """List pairs of English readers that training saw, always in the same order.
+
+    They are for choosing among states and settings, so that the held-out ones stay a judge. Each of twelve readers with
+    a long recording is to sound like the next one.
+    """
+    rows = [row for row in read_rows(data) if row["source"] == SEEN_SOURCE and not is_hidden(row)]
+    recordings = {row["speaker"]: row for row in rows if float(row["seconds"]) >= MIN_SEEN_S}
+    readers = sorted(recordings)
+    readers = readers[:: max(1, len(readers) // N_SEEN)][:N_SEEN]
+    return [
+        Pair(
+            f"{source} -> {target}",
+            "seen english",
+            data / recordings[source]["path"],
+            (data / recordings[target]["path"],),
+        )
+        for source, target in zip(readers, [*readers[1:], *readers[:1]], strict=True)
+    ]
 
 
 def _source(rows: Sequence[Row]) -> Row:

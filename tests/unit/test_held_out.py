@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.quality.held_out import ENGLISH, MALAYALAM, held_out_pairs
+from benchmarks.quality.held_out import ENGLISH, MALAYALAM, held_out_pairs, seen_pairs
 from recipes.base.hidden import is_hidden
 
 HEADING = "path,source,speaker,seconds\n"
@@ -25,6 +25,18 @@ def manifest(tmp_path: Path) -> Path:
     rows += [f"vocobox/martin/notes_{note}.flac,vocobox,vocobox/martin,{1 + at}" for at, note in enumerate(notes)]
     (tmp_path / "manifest.csv").write_text(HEADING + "\n".join(rows) + "\n", encoding="utf-8")
     return tmp_path
+
+
+def test_pairs_to_choose_by_are_of_other_readers(tmp_path: Path) -> None:
+    readers = [f"librispeech/{number}" for number in range(100, 130)]
+    rows = [f"{name}/a.flac,librispeech,{name},{12 + at % 4}" for at, name in enumerate((*readers, *ENGLISH))]
+    (tmp_path / "manifest.csv").write_text(HEADING + "\n".join(rows) + "\n", encoding="utf-8")
+    pairs = seen_pairs(tmp_path)
+    assert len(pairs) == 12
+    assert {pair.source for pair in pairs} == {reference for pair in pairs for reference in pair.references}
+    assert not any(
+        pair.source in pair.references or any(name in str(pair.source) for name in ENGLISH) for pair in pairs
+    )
 
 
 def test_the_pairs(manifest: Path) -> None:

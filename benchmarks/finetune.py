@@ -4,8 +4,9 @@
 
 Five minutes of recordings of the speaker become a dataset and `timbre train` learns from it. Other recordings of the
 same speaker judge what is made of sentences of the five held-out English readers, none of whom takes part in the
-training: once with the untouched base and the dataset's recordings as reference, once with the trained voice.
-FOLDER is kept, so that an interrupted benchmark goes on; give a new one for a new measurement.
+training: once with the untouched base and the dataset's recordings as reference, then with the trained voice, for each
+of `--shares` as its `--learned-share`. FOLDER is kept, so that an interrupted benchmark goes on; give a new one for a
+new measurement.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,14 +90,17 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.5, 1.0], help="of what was learned, in the voice")
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options of timbre train")
     arguments = parser.parse_args()
     print(conditions(), flush=True)
     rows = read_rows(arguments.data)
     judging, learned = split(rows, arguments.data)
     prepare(arguments.work, learned)
-    words = ("--minutes", arguments.minutes, "--patience", 0, "--probe", *probes(rows, arguments.data))
-    timbre("train", arguments.work / "dataset", "-o", arguments.work / "run", *words, *arguments.options)
+    run = arguments.work / "run"
+    limits = ("--minutes", arguments.minutes, "--patience", 0, "--probe", *probes(rows, arguments.data))
+    words = ("train", arguments.work / "dataset", "-o", run, *limits, *arguments.options)
+    timbre(*words)
     own = [embed_speaker(read_mono_wave(path)) for path in judging]
     target = mean_voice(own)
     ceiling = np.mean([voice_cosine(one, mean_voice([*own[:at], *own[at + 1 :]])) for at, one in enumerate(own)])
@@ -104,9 +108,15 @@ def main() -> None:
     heard = [(wave, recognise_english(wave)) for wave in waves]
     floor = np.mean([voice_cosine(embed_speaker(wave), target) for wave in waves])
     print(f"{len(waves)} sentences; similarity from {floor:.3f} (unconverted) to {ceiling:.3f} (the speaker)")
-    for name, voice in (("untouched base", voice_like(learned)), ("trained", load_voice(arguments.work / "run/voice"))):
-        numbers = judge(voice, heard, target)
-        print(f"{name:<16} similarity {numbers['similarity']:.3f}  words changed {numbers['words']:.3f}", flush=True)
+    show("untouched base", judge(voice_like(learned), heard, target))
+    for share in arguments.shares:
+        timbre(*words, "--learned-share", share)  # which only writes the voice anew
+        show(f"trained, share {share:g}", judge(load_voice(run / "voice"), heard, target))
+
+
+def show(name: str, numbers: Mapping[str, float]) -> None:
+    """Print a row."""
+    print(f"{name:<20} similarity {numbers['similarity']:.3f}  words changed {numbers['words']:.3f}", flush=True)
 
 
 if __name__ == "__main__":

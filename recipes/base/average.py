@@ -15,6 +15,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from recipes.base.training import load_checkpoint
+
 Weights = dict[str, Tensor]
 
 
@@ -34,10 +36,8 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     arguments = parser.parse_args()
     runs = arguments.cache / "runs"
-    content = torch.load(runs / f"content_{arguments.content}.pt", weights_only=True)["averaged"]
-    apart, joint = (
-        torch.load(runs / f"decoder_{name}.pt", weights_only=True) for name in (arguments.apart, arguments.joint)
-    )
+    content = load_checkpoint(runs / f"content_{arguments.content}.pt")["averaged"]
+    apart, joint = (load_checkpoint(runs / f"decoder_{name}.pt") for name in (arguments.apart, arguments.joint))
     mixed = {
         "averaged": between(apart["averaged"], joint["averaged"], arguments.share),
         "averaged_encoder": between(content, joint["averaged_encoder"], arguments.share),

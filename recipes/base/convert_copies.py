@@ -17,9 +17,9 @@ import soxr
 import torch
 from torch import Tensor
 
-from recipes.base.corpus import FRAME_16K, Recordings, waves
-from recipes.base.train_decoder import VoiceNetworks
-from recipes.base.training import load_encoder
+from recipes.base.corpus import FRAME_16K, SINGING_SOURCES, Recordings, frames, moved, waves
+from recipes.base.decoder_rendering import VoiceNetworks
+from recipes.base.training import add_device, load_checkpoint, load_encoder, prepare_device
 from timbre.config.fast import HOP_SAMPLES, N_FFT, SAMPLE_RATE_HZ
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as ENCODER_RATE_HZ
 from timbre.models.fast.decoder import Timbre
@@ -27,29 +27,26 @@ from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, FastSynthesis
 from timbre.speaker.fast import relative_log_mel
 
 REFERENCE_FRAMES = 500
-SINGING_SOURCES = ("vocobox", "sms_tools")
 
 
 class Copier:
     """The networks so far, giving recordings the voice of other recordings."""
 
-    def __init__(self, cache: Path, content: str, decoder: str) -> None:
-        self.recordings = Recordings(cache)
+    def __init__(self, cache: Path, content: str, decoder: str, device: torch.device) -> None:
+        self.recordings, self.device = Recordings(cache), device
         self.contents = np.load(cache / "runs" / f"contents_{content}.npy", mmap_mode="r")
-        self.encoder, _ = load_encoder(cache, content)
-        self.networks = VoiceNetworks().eval()
-        self.networks.load_state_dict(
-            torch.load(cache / "runs" / f"decoder_{decoder}.pt", weights_only=True)["averaged"]
-        )
-        self.synthesis = FastSynthesis(N_FFT, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        self.encoder, _ = load_encoder(cache, content, device)
+        self.networks = VoiceNetworks().eval().to(device)
+        self.networks.load_state_dict(load_checkpoint(cache / "runs" / f"decoder_{decoder}.pt")["averaged"])
+        self.synthesis = FastSynthesis(N_FFT, HOP_SAMPLES, SAMPLE_RATE_HZ).to(device)
         self.rng = np.random.default_rng(7)
 
     def hear(self, start: int, n_frames: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return content [1, T, C], f0 [1, T], loudness [1, T] and log-mel [1, T, 80] of a stretch."""
-        wave = waves(self.recordings.wave_16k, np.array([start]), n_frames, FRAME_16K)
+        wave = waves(self.recordings.wave_16k, np.array([start]), n_frames, FRAME_16K, self.device)
         power = self.encoder.frontend.power(wave)
-        content = torch.from_numpy(self.contents[start : start + n_frames].astype(np.float32)).unsqueeze(0)
-        f0 = torch.from_numpy(self.recordings.f0[start : start + n_frames]).unsqueeze(0)
+        content = frames(self.contents, np.array([start]), n_frames, self.device).float()
+        f0 = frames(self.recordings.f0, np.array([start]), n_frames, self.device)
         return content, f0, self.encoder.frontend.loudness(power), self.encoder.frontend.log_mel(power)
 
     def timbre_of(self, file: int) -> tuple[Timbre, float]:
@@ -70,7 +67,7 @@ class Copier:
             speaker = self.rng.integers(recordings.n_speakers)
             other = int(self.rng.choice(np.flatnonzero(recordings.speaker_of == speaker)))
         length = int(recordings.n_frames[file])
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             timbre, target_hz = self.timbre_of(other)
             content, f0, loudness, _ = self.hear(int(recordings.first_frame[file]), length)
             voiced = f0[f0 > 0]
@@ -81,13 +78,14 @@ class Copier:
                 f0 = f0 * ratio
             spectra = self.networks.decoder(content, f0, loudness, timbre)
         f0 = torch.cat((f0, f0[:, -1:].expand(1, LOOKAHEAD_FRAMES)), dim=1)
-        sound = self.synthesis(spectra, f0, torch.randn(1, length, N_FFT // 2 + 1, 2))[0].numpy()
+        noise = torch.randn(1, length, N_FFT // 2 + 1, 2, device=self.device)
+        sound = self.synthesis(spectra, f0, noise)[0].cpu().numpy()
         narrow = soxr.resample(sound, SAMPLE_RATE_HZ, ENCODER_RATE_HZ, quality="MQ")[: length * FRAME_16K]
         narrow = np.pad(narrow, (0, length * FRAME_16K - len(narrow)))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             frontend = self.encoder.frontend
-            heard: Tensor = self.encoder(frontend.log_mel(frontend.power(torch.from_numpy(narrow).unsqueeze(0))))
-        return heard[0].float().numpy()
+            heard: Tensor = self.encoder(frontend.log_mel(frontend.power(moved(narrow[None], self.device))))
+        return heard[0].float().cpu().numpy()
 
 
 def main() -> None:
@@ -96,10 +94,10 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--content", required=True)
     parser.add_argument("--decoder", required=True)
+    add_device(parser)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(7)
-    copier = Copier(arguments.cache, arguments.content, arguments.decoder)
+    prepare_device(arguments.device, seed=7, threads=1)
+    copier = Copier(arguments.cache, arguments.content, arguments.decoder, arguments.device)
     converted = np.zeros(copier.contents.shape, dtype=np.float16)
     for file, (start, length) in enumerate(zip(copier.recordings.first_frame, copier.recordings.n_frames, strict=True)):
         converted[start : start + length] = copier.content_of_copy(file)

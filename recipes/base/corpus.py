@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 FRAME_16K, FRAME_44K = 160, 441
+SINGING_SOURCES = ("vocobox", "sms_tools")
 MARGIN_FRAMES = 16  # kept free at the end of the flat arrays for an encoder that looks ahead
 
 
@@ -61,12 +62,18 @@ class Synthetic:
         return rng.integers(0, len(self.phones) - n_frames, count)
 
 
-def waves(flat: np.ndarray, starts: np.ndarray, n_frames: int, frame_samples: int) -> Tensor:
+def moved(array: np.ndarray, device: torch.device) -> Tensor:
+    """Return `array` as a tensor on `device`; a GPU takes it from pinned memory while the processor goes on."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def waves(flat: np.ndarray, starts: np.ndarray, n_frames: int, frame_samples: int, device: torch.device) -> Tensor:
     """Cut crops [B, n_frames * frame_samples] out of a flat int16 array, as float32 within -1..1."""
     cut = np.stack([flat[s * frame_samples : (s + n_frames) * frame_samples] for s in starts])
-    return torch.from_numpy(cut.astype(np.float32) / 32768)
+    return moved(cut, device).float() / 32768
 
 
-def frames(flat: np.ndarray, starts: np.ndarray, n_frames: int) -> Tensor:
+def frames(flat: np.ndarray, starts: np.ndarray, n_frames: int, device: torch.device) -> Tensor:
     """Cut crops [B, n_frames] out of a per-frame array."""
-    return torch.from_numpy(np.stack([flat[s : s + n_frames] for s in starts]))
+    return moved(np.stack([flat[s : s + n_frames] for s in starts]), device)

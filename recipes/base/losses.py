@@ -1,4 +1,4 @@
-"""Spectrogram discriminators of the decoder."""
+"""What judges the decoder beside the losses of `timbre.train`: discriminators, and the envelope in mel bands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from timbre.dsp.frontend import N_FFT, SAMPLE_RATE_HZ, SpectralFrontend
 from timbre.nn.conv import FrameConv
-from timbre.train.spectral_loss import MAGNITUDE_FLOOR, band_mask, powers
+from timbre.train.spectral_loss import BANDWIDTH_SHARE, MAGNITUDE_FLOOR, band_mask, powers
+
+ENVELOPE_FLOOR = 1e-4  # of the mean power of a band over time; what is quieter counts less
 
 
 class SpectrogramDiscriminator(nn.Module):
@@ -67,3 +70,20 @@ class Discriminators(nn.Module):
             difference = functional.l1_loss(have[: len(real)], want)
             matching = matching + difference / want.abs().mean().clamp(min=1e-4)
         return -score.mean(), matching / len(features)
+
+
+class EnvelopeLoss:
+    """Mean difference of the log power in mel bands, in nats; half of the bands lie where the vowels' formants are."""
+
+    def __init__(self, frontend: SpectralFrontend) -> None:
+        self.frontend = frontend
+        self.centre_hz = frontend.mel_basis.argmax(dim=0) * (SAMPLE_RATE_HZ / N_FFT)
+
+    def __call__(self, made: Tensor, target: Tensor, bandwidth_hz: Tensor) -> Tensor:
+        """16 kHz sounds [B, N] and what bandwidth [B] is known of them -> loss."""
+        edge_hz = BANDWIDTH_SHARE * bandwidth_hz.clamp(max=SAMPLE_RATE_HZ / 2).view(-1, 1, 1)
+        known = self.centre_hz < edge_hz
+        have, want = (self.frontend.power(wave) @ self.frontend.mel_basis for wave in (made, target))
+        floor = ENVELOPE_FLOOR * want.mean(dim=1, keepdim=True) + 1e-9
+        difference = (torch.log(have + floor) - torch.log(want + floor)).abs() * known
+        return difference.sum() / known.expand_as(difference).sum()

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save_file
 
 from recipes.base.recordings import data_folder
+from recipes.base.training import load_checkpoint
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
@@ -90,11 +91,9 @@ DEMO_VOICES = (
 def package_networks(cache: Path, content: str, decoder: str, folder: Path) -> None:
     """Write the averaged weights of two runs as one file in half precision."""
     networks = FastNetworks(FastShape())
-    saved = torch.load(cache / "runs" / f"decoder_{decoder}.pt", weights_only=True)
+    saved = load_checkpoint(cache / "runs" / f"decoder_{decoder}.pt")
     if "averaged_encoder" not in saved:  # the decoder was trained on the content of an encoder that stood still
-        saved |= {
-            "averaged_encoder": torch.load(cache / "runs" / f"content_{content}.pt", weights_only=True)["averaged"]
-        }
+        saved |= {"averaged_encoder": load_checkpoint(cache / "runs" / f"content_{content}.pt")["averaged"]}
     networks.content.load_state_dict(saved["averaged_encoder"])
     voice = saved["averaged"]
     for part in ("speaker", "decoder"):

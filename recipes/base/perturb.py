@@ -11,6 +11,7 @@ import math
 import torch
 from torch import Tensor
 
+N_BINS = 257
 N_CEPSTRAL = 36
 
 
@@ -26,34 +27,37 @@ def lifter(n_bins: int) -> Tensor:
     return ((weight.unsqueeze(1) * cosines / (2 * (n_bins - 1))) @ (scale.unsqueeze(1) * cosines.T)).float()
 
 
-def _warps(factors: Tensor, n_bins: int) -> Tensor:
-    """Matrices [B, bins, bins] that stretch a spectrum (from the right) along frequency by `factors` [B]."""
-    source = torch.arange(n_bins).unsqueeze(0) / factors.unsqueeze(1)  # [B, bins] where each output bin reads
-    distance = torch.arange(n_bins).view(1, -1, 1) - source.clamp(max=n_bins - 1.0).unsqueeze(1)
+def _warps(factors: Tensor, bins: Tensor) -> Tensor:
+    """Matrices [B, bins, bins] that stretch spectra over `bins` (from the right) along frequency by `factors` [B]."""
+    source = bins.unsqueeze(0) / factors.unsqueeze(1)  # [B, bins] where each output bin reads
+    distance = bins.view(1, -1, 1) - source.clamp(max=len(bins) - 1.0).unsqueeze(1)
     return (1 - distance.abs()).clamp(min=0)
 
 
 class Perturbation:
-    """Random changes of a batch of log power spectra [B, T, 257] at 16 kHz, drawn from `generator`."""
+    """Random changes of a batch of log power spectra [B, T, 257] at 16 kHz, all on one device."""
 
-    def __init__(self, n_bins: int = 257, noise_share: float = 0.6, low_pass_share: float = 0.15) -> None:
-        self.n_bins, self.noise_share, self.low_pass_share = n_bins, noise_share, low_pass_share
-        self.smooth = lifter(n_bins)
-        self.rough = torch.eye(n_bins) - self.smooth
-        mel = torch.log1p(torch.arange(n_bins) / (n_bins - 1) * 8000 / 700)
-        self.position = mel / mel[-1]
+    def __init__(self, device: torch.device, noise_share: float = 0.6, low_pass_share: float = 0.15) -> None:
+        self.noise_share, self.low_pass_share = noise_share, low_pass_share
+        smooth = lifter(N_BINS)
+        mel = torch.log1p(torch.arange(N_BINS) / (N_BINS - 1) * 8000 / 700)
+        self.smooth = smooth.to(device)
+        self.rough = (torch.eye(N_BINS) - smooth).to(device)
+        self.position = (mel / mel[-1]).to(device)
+        self.bins = torch.arange(N_BINS, device=device)
 
     def __call__(self, log_power: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
-        """Return the changed copy; `strength` scales the warps."""
+        """Return the changed copy, drawn from `generator`; `strength` scales the warps."""
         batch = log_power.shape[0]
 
         def uniform(low: float, high: float, *shape: int) -> Tensor:
-            return torch.rand(batch, *shape, generator=generator) * (high - low) + low
+            drawn = torch.rand(batch, *shape, generator=generator, device=generator.device)
+            return drawn * (high - low) + low
 
         envelope = torch.exp(strength * uniform(math.log(0.78), math.log(1.28)))
         fine = torch.exp(strength * uniform(math.log(0.6), math.log(1.7)))
         depth = uniform(0.6, 1.15).view(-1, 1, 1)
-        matrix = self.smooth @ _warps(envelope, self.n_bins) + depth * (self.rough @ _warps(fine, self.n_bins))
+        matrix = self.smooth @ _warps(envelope, self.bins) + depth * (self.rough @ _warps(fine, self.bins))
         changed = torch.bmm(log_power, matrix)
         colour = sum(
             uniform(-0.5, 0.5, 1, 1) * torch.cos(math.pi * k * self.position + uniform(0, 2 * math.pi, 1, 1))
@@ -62,8 +66,9 @@ class Perturbation:
         changed = changed + 1.4 * colour + uniform(-2.5, 2.5, 1, 1)
         loud = changed.mean(dim=2).amax(dim=1).view(-1, 1, 1)
         noise = loud - uniform(2.0, 9.0, 1, 1) + uniform(-2.5, 2.5, 1, 1) * (self.position - 0.5)
-        noisy = torch.logaddexp(changed, noise + 0.8 * torch.randn(log_power.shape, generator=generator))
+        hiss = torch.randn(log_power.shape, generator=generator, device=generator.device)
+        noisy = torch.logaddexp(changed, noise + 0.8 * hiss)
         changed = torch.where(uniform(0, 1, 1, 1) < self.noise_share, noisy, changed)
         edge = uniform(0.45, 0.95, 1, 1)
-        cut = -10.0 * torch.sigmoid((torch.arange(self.n_bins) / self.n_bins - edge) * 60)
+        cut = -10.0 * torch.sigmoid((self.bins / N_BINS - edge) * 60)
         return torch.where(uniform(0, 1, 1, 1) < self.low_pass_share, changed + cut, changed)

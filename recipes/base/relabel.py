@@ -20,7 +20,7 @@ from torch import Tensor
 
 from recipes.base.corpus import FRAME_16K, Recordings, waves
 from recipes.base.train_content import N_CLUSTERS
-from recipes.base.training import load_encoder
+from recipes.base.training import add_device, load_encoder
 from recipes.base.transcripts import align_recordings
 from timbre.config.fast import ContentShape
 
@@ -28,21 +28,21 @@ from timbre.config.fast import ContentShape
 class Listener:
     """A trained encoder over whole recordings."""
 
-    def __init__(self, cache: Path, name: str) -> None:
-        self.recordings = Recordings(cache)
-        self.encoder, saved = load_encoder(cache, name)
+    def __init__(self, cache: Path, name: str, device: torch.device) -> None:
+        self.recordings, self.device = Recordings(cache), device
+        self.encoder, saved = load_encoder(cache, name, device)
         self.phone_weight = saved["heads"]["phone.weight"]
         self.phone_bias = saved["heads"]["phone.bias"]
 
     @torch.inference_mode()
     def content(self, file: int) -> Tensor:
-        """Return the content of a recording [T, C]."""
+        """Return the content of a recording [T, C], in main memory."""
         start, length = self.recordings.first_frame[file], int(self.recordings.n_frames[file])
-        wave = waves(self.recordings.wave_16k, np.array([start]), length, FRAME_16K)
+        wave = waves(self.recordings.wave_16k, np.array([start]), length, FRAME_16K, self.device)
         frontend = self.encoder.frontend
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             content: Tensor = self.encoder(frontend.log_mel(frontend.power(wave)))[0]
-        return content
+        return content.cpu()
 
     def log_posteriors(self, file: int) -> np.ndarray:
         """Return log probabilities of the phones [T, n_phones]."""
@@ -79,10 +79,11 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="name of the content encoder run")
     for part in ("phones", "clusters", "contents"):
         parser.add_argument(f"--{part}", action="store_true")
+    add_device(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     cache, name = arguments.cache, arguments.name
-    listener = Listener(cache, name)
+    listener = Listener(cache, name, arguments.device)
     n_frames = len(listener.recordings.f0)
     if arguments.phones:
         labels, summary = align_recordings(listener, cache / "labels")

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from recipes.base.corpus import FRAME_16K, Recordings, waves
 from recipes.base.teacher import FIRST_CENTRE_SAMPLES, HOP_SAMPLES, WIDTH, load_teacher
+from recipes.base.training import add_device
 
 LAYERS = (3, 5)
 COMPONENTS = 96
@@ -29,9 +30,9 @@ SHRINKAGE_FRAMES = 800  # of the teacher: how much speech it takes until half of
 class Ear:
     """The teacher over whole recordings."""
 
-    def __init__(self, cache: Path) -> None:
-        self.recordings = Recordings(cache)
-        self.teacher = load_teacher(cache)
+    def __init__(self, cache: Path, device: torch.device) -> None:
+        self.recordings, self.device = Recordings(cache), device
+        self.teacher = load_teacher(cache, device)
 
     @torch.inference_mode()
     def hear(self, file: int) -> Tensor:
@@ -41,8 +42,9 @@ class Ear:
         edges = [start + round(length * part / n_parts) for part in range(n_parts + 1)]
         parts = []
         for first, end in itertools.pairwise(edges):
-            with torch.autocast("cpu", torch.bfloat16):
-                outputs = self.teacher(waves(self.recordings.wave_16k, np.array([first]), end - first, FRAME_16K))
+            wave = waves(self.recordings.wave_16k, np.array([first]), end - first, FRAME_16K, self.device)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                outputs = self.teacher(wave)
             at_frames = [on_frames(outputs[layer][0].float(), end - first) for layer in LAYERS]
             parts.append(torch.stack(at_frames))
         return torch.cat(parts, dim=1)
@@ -50,7 +52,7 @@ class Ear:
 
 def on_frames(features: Tensor, n_frames: int) -> Tensor:
     """Draw lines between the teacher's frames [T, C] and read them at our frames [n_frames, C]."""
-    position = (torch.arange(n_frames) * FRAME_16K - FIRST_CENTRE_SAMPLES) / HOP_SAMPLES
+    position = (torch.arange(n_frames, device=features.device) * FRAME_16K - FIRST_CENTRE_SAMPLES) / HOP_SAMPLES
     position = position.clamp(0, features.shape[0] - 1)
     below = position.floor().long().clamp(max=max(0, features.shape[0] - 2))
     above = (below + 1).clamp(max=features.shape[0] - 1)
@@ -82,13 +84,14 @@ def main() -> None:
     """Hear everything and write the goals."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
+    add_device(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    ear = Ear(arguments.cache)
+    ear = Ear(arguments.cache, arguments.device)
     recordings = ear.recordings
     heard = np.zeros((len(LAYERS), len(recordings.f0), WIDTH), dtype=np.float16)
     for file, (start, length) in enumerate(zip(recordings.first_frame, recordings.n_frames, strict=True)):
-        heard[:, start : start + length] = ear.hear(file).numpy()
+        heard[:, start : start + length] = ear.hear(file).cpu().numpy()
     taught = np.zeros((len(recordings.f0), len(LAYERS) * COMPONENTS), dtype=np.float16)
     for number, features in enumerate(heard):
         means = speaker_means(features, recordings)

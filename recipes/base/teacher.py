@@ -69,8 +69,8 @@ class Teacher(nn.Module):
         """Return the outputs of the six layers, the last one normalised."""
         x = self.group_norm(torch.tanh(self.first(wave.unsqueeze(1))))
         x = functional.gelu(self.third(functional.gelu(self.second(x)))).transpose(1, 2)
-        frequency = 10_000.0 ** (-torch.arange(0, ROTARY_CHANNELS, 2) / ROTARY_CHANNELS)
-        angle = torch.arange(x.shape[1]).unsqueeze(1) * frequency
+        frequency = 10_000.0 ** (-torch.arange(0, ROTARY_CHANNELS, 2, device=x.device) / ROTARY_CHANNELS)
+        angle = torch.arange(x.shape[1], device=x.device).unsqueeze(1) * frequency
         outputs = []
         for layer in self.layers:
             x = layer(x, angle.cos(), angle.sin())
@@ -91,7 +91,7 @@ class HeardAlike:
         The first `n_copies` should be the same sound: all layers count. The others have another voice: of the layers
         that hear phones and words, what changes over time counts, as the voice is mostly in what stays.
         """
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast(made.device.type, torch.bfloat16):
             have = self.teacher(made)
             with torch.no_grad():
                 want = self.teacher(original)
@@ -113,7 +113,7 @@ def _error(have: Tensor, want: Tensor) -> Tensor:
     return ((have - want) ** 2 / (variance + 1e-3 * variance.mean())).mean()
 
 
-def load_teacher(cache: Path) -> Teacher:
+def load_teacher(cache: Path, device: torch.device) -> Teacher:
     """Return the teacher whose weights lie in the folder `cache`; raises MissingWeightsError where they do not."""
     path = cache / WEIGHTS
     if not path.is_file():
@@ -122,7 +122,7 @@ def load_teacher(cache: Path) -> Teacher:
         )
     teacher = Teacher()
     teacher.load_state_dict(_state(path))
-    return teacher.eval().requires_grad_(False)
+    return teacher.eval().requires_grad_(False).to(device)
 
 
 def _state(path: Path) -> dict[str, Tensor]:

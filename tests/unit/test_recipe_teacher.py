@@ -52,7 +52,7 @@ def test_weights_are_read_by_name(tmp_path: Path) -> None:
 
 def test_a_missing_teacher_is_told(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match="moonshine-js"):
-        load_teacher(tmp_path)
+        load_teacher(tmp_path, torch.device("cpu"))
 
 
 def test_features_lie_on_our_frames() -> None:

@@ -75,7 +75,7 @@ class TrainSettings(Settings):
     )
     learned_share: float | None = option(
         None,
-        "share of what was learned that goes into the voice, 0.5 if not given; less keeps more of the base's words",
+        "share of what was learned that goes into the voice, 0.75 if not given; less keeps more of the base's words",
         family="fast",
         low=0,
         high=1,

@@ -48,7 +48,7 @@ WARM_UP_STEPS = 50
 MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
 BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
-LEARNED_SHARE = 0.5  # measured: docs/TRAINING.md
+LEARNED_SHARE = 0.75  # measured: docs/TRAINING.md
 RANGE_PERCENTILES = (2, 98)
 ENOUGH_S = 120.0  # of sound, which makes a clearly better voice than less
 

@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--shares", type=float, nargs="+", default=[0.75, 1.0], help="of what was learned, in the voice")
+    parser.add_argument("--shares", type=float, nargs="+", default=[0.75, 1.0], help="of what was learned")
     parser.add_argument("--options", nargs=argparse.REMAINDER, default=[], help="more options of timbre train")
     arguments = parser.parse_args()
     print(conditions(), flush=True)

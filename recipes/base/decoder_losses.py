@@ -41,7 +41,7 @@ BALANCE = JointBalance()
 PRECISE_BALANCE = JointBalance(
     encoder_rate_share=1.0, same=1.0, said=1.0, who=0.2, unlike=1.0, envelope=0.6, distance=0.03
 )
-VOICE_BALANCE = replace(PRECISE_BALANCE, who=0.3, unlike=1.5)
+VOICE_BALANCE = replace(PRECISE_BALANCE, who=0.4, unlike=2.0)
 
 
 class SpeakerClasses(nn.Module):

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
-from benchmarks.recordings import Row, read_rows
+from recipes.base.manifest import Row, read_rows
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample

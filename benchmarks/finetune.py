@@ -22,8 +22,9 @@ import numpy as np
 
 from benchmarks.conditions import conditions
 from benchmarks.quality.held_out import ENGLISH, MIN_SOURCE_S
-from benchmarks.recordings import Row, copy_once, first_rows, read_rows
+from benchmarks.recordings import copy_once, first_rows
 from recipes.base.hidden import HIDDEN_SPEAKERS
+from recipes.base.manifest import Row, read_rows
 from timbre.config.convert import ConvertSettings
 from timbre.convert.arrays import LoadedVoice
 from timbre.evaluate.intelligibility import compare_words, recognise_english

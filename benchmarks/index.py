@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.conditions import conditions
-from benchmarks.recordings import read_rows
+from recipes.base.manifest import read_rows
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample

@@ -1,22 +1,13 @@
-"""The recordings that benchmarks work on: what the manifest says of them, and copies to prepare."""
+"""The recordings that benchmarks work on: the first of them, and copies to prepare."""
 
 from __future__ import annotations
 
-import csv
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from recipes.base.manifest import Row
 from timbre.files.writing import new_folder
-
-Row = Mapping[str, str]
-"""One row of manifest.csv."""
-
-
-def read_rows(data: Path) -> list[Row]:
-    """Read the manifest of the recordings in the folder `data`."""
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as stream:
-        return list(csv.DictReader(stream))
 
 
 def first_rows(rows: Sequence[Row], seconds: float) -> list[Row]:

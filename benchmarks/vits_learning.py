@@ -18,7 +18,8 @@ from pathlib import Path
 
 from benchmarks.conditions import conditions
 from benchmarks.finetune import timbre
-from benchmarks.recordings import Row, copy_once, first_rows, read_rows
+from benchmarks.recordings import copy_once, first_rows
+from recipes.base.manifest import Row, read_rows
 from timbre.config.convert import ConvertSettings
 from timbre.config.prepare import PACKAGED_ENCODER
 from timbre.config.vits_template import HeardContent, new_config

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.recordings import Row, read_rows
 from recipes.base.hidden import HIDDEN_PATHS, is_hidden
+from recipes.base.manifest import Row, read_rows
 
 ENGLISH = tuple(f"librispeech/{number}" for number in (533, 1998, 2414, 3005, 3331))
 MALAYALAM = ("msc_malayalam/spk003", "msc_malayalam/spk005")

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality.held_out import ENGLISH, MALAYALAM
-from benchmarks.recordings import Row, read_rows
 from recipes.base.hidden import is_hidden
+from recipes.base.manifest import Row, read_rows
 from timbre.dsp.frontend import SAMPLE_RATE_HZ
 from timbre.evaluate.waves import read_mono_wave
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from recipes.base.corpus import FRAME_16K, FRAME_44K, Recordings, frames, moved, waves
-from recipes.base.decoder_batches import AGAIN, CONTEXT_FRAMES, CROP_FRAMES, ECHOES, Batch
+from recipes.base.decoder_batches import CONTEXT_FRAMES, CROP_FRAMES, ECHOES, Batch
 from recipes.base.decoder_content import Content
 from recipes.base.recentring import ContentMeans
 from recipes.base.resampling import stretch_time
@@ -85,7 +85,7 @@ class Renderer:
         content = self.content.of_source(batch, source.log_mel, self.echo if batch.n_again else None)
         vector, made = self._render(batch, source, content)
         if self.echoes and warp == 1:
-            whole = made[batch.n_copies :][:AGAIN][:ECHOES, : FADING_FRAMES * -HOP_SAMPLES].detach()
+            whole = made[batch.n_copies :][:ECHOES, : FADING_FRAMES * -HOP_SAMPLES].detach()
             self.echo = stretch_time(whole, (RENDERED_FRAMES - FADING_FRAMES) * FRAME_16K)
         wave = waves(recordings.wave_44k, batch.starts, round(CROP_FRAMES * warp), FRAME_44K, self.device)
         target = stretch_time(wave, CROP_FRAMES * FRAME_44K)

@@ -7,7 +7,6 @@ aligner keeps only recordings where the sound agrees with them. Resumes where it
 """
 
 import argparse
-import csv
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ import soundfile
 import soxr
 
 from recipes.base.hidden import is_hidden
+from recipes.base.manifest import read_rows
 
 SAMPLE_RATE_HZ = 16_000
 SAVE_EVERY = 20
@@ -52,10 +52,9 @@ def read_16_khz(path: Path) -> npt.NDArray[np.float32]:
 
 def untranscribed_english(data: Path) -> Iterator[str]:
     """Yield the paths of all English recordings without a transcript, held-out ones left out."""
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["language"] == "en" and not row["transcript"] and not is_hidden(row):
-                yield row["path"]
+    for row in read_rows(data):
+        if row["language"] == "en" and not row["transcript"] and not is_hidden(row):
+            yield row["path"]
 
 
 def recognise_all(data: Path, result: Path) -> dict[str, list[str]]:

@@ -8,7 +8,6 @@ Writes src/timbre/assets/base (weights in half precision, sizes) and src/timbre/
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from recipes.base.manifest import read_rows
 from recipes.base.recordings import data_folder
 from recipes.base.training import load_checkpoint
 from timbre.audio.mixing import to_mono
@@ -138,8 +138,7 @@ def package_voice(demo: DemoVoice, folder: Path) -> None:
 
 def _waves(speaker: str) -> Iterator[np.ndarray]:
     """Yield a speaker's recordings, at most three minutes of them."""
-    with open(data_folder() / "manifest.csv", encoding="utf-8") as manifest:
-        rows = [row for row in csv.DictReader(manifest) if row["speaker"] == speaker]
+    rows = [row for row in read_rows(data_folder()) if row["speaker"] == speaker]
     seconds = 0.0
     for row in rows:
         if seconds > MAX_REFERENCE_S:

@@ -8,7 +8,6 @@ commands in English.
 """
 
 import argparse
-import csv
 import json
 import re
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from recipes.base.espeak import Espeak
 from recipes.base.hidden import is_hidden
 from recipes.base.ipa import base_letters
+from recipes.base.manifest import read_rows
 from recipes.base.texts import clean_mandarin
 from timbre.errors import TimbreError
 
@@ -105,11 +105,10 @@ def corpus_transcripts(data: Path, cache: Path) -> dict[str, list[list[int]]]:
     hypotheses = json.loads((cache / "hypotheses.json").read_text(encoding="utf-8"))
     phonemiser = Phonemiser(Espeak(), phones)
     transcripts: dict[str, list[list[int]]] = {}
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            text = row["transcript"] or " ".join(hypotheses.get(row["path"], []))
-            if text and row["language"] in VOICES and not is_hidden(row):
-                transcripts[row["path"]] = phonemiser.transcript(text, row["language"])
+    for row in read_rows(data):
+        text = row["transcript"] or " ".join(hypotheses.get(row["path"], []))
+        if text and row["language"] in VOICES and not is_hidden(row):
+            transcripts[row["path"]] = phonemiser.transcript(text, row["language"])
     return {path: words for path, words in transcripts.items() if words}
 
 

@@ -10,7 +10,6 @@ Writes into CACHE/recordings: `wave_44k.npy` and `wave_16k.npy` (int16, all file
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import numpy as np
 import soxr
 
 from recipes.base.hidden import is_hidden
+from recipes.base.manifest import Row, read_rows
 from timbre.train.spectral_loss import bandwidth_hz
 
 SAMPLE_RATE_HZ, HOP_SAMPLES = 44_100, 441
@@ -31,7 +31,7 @@ def data_folder() -> Path:
     return Path(os.environ.get("TIMBRE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def load(row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+def load(row: Row) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Decode one recording: (44.1 kHz int16 [N], 16 kHz int16, f0 [T], bandwidth)."""
     from timbre.audio.mixing import to_mono
     from timbre.audio.reader import read_audio
@@ -51,8 +51,7 @@ def load(row: dict[str, str]) -> tuple[np.ndarray, np.ndarray, np.ndarray, float
 
 def build(cache: Path, workers: int) -> None:
     """Decode the whole corpus without the hidden recordings."""
-    with open(data_folder() / "manifest.csv", encoding="utf-8") as manifest:
-        rows = [row for row in csv.DictReader(manifest) if not is_hidden(row)]
+    rows = [row for row in read_rows(data_folder()) if not is_hidden(row)]
     folder = cache / "recordings"
     folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(workers) as pool:

@@ -5,12 +5,12 @@ consonants of thirty languages has a class for almost every sung or spoken sound
 of the language, so that its reading rules apply; they need no meaning.
 """
 
-import csv
 import json
 from pathlib import Path
 from random import Random
 
 from recipes.base.hidden import is_hidden
+from recipes.base.manifest import read_rows
 
 # voice of espeak-ng -> share of the speech
 LANGUAGES: dict[str, float] = {
@@ -37,10 +37,9 @@ _HANGUL_FIRST, _HANGUL_ONSETS, _HANGUL_NUCLEI, _HANGUL_CODAS = 0xAC00, 19, 21, 2
 def corpus_sentences(data: Path) -> dict[str, list[str]]:
     """Return the transcripts of the recordings that may be trained on, by language of the manifest."""
     sentences: dict[str, list[str]] = {}
-    with (data / "manifest.csv").open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            if row["transcript"] and not is_hidden(row):
-                sentences.setdefault(row["language"], []).append(row["transcript"])
+    for row in read_rows(data):
+        if row["transcript"] and not is_hidden(row):
+            sentences.setdefault(row["language"], []).append(row["transcript"])
     return {**sentences, "zh": [clean_mandarin(text) for text in sentences.get("zh", [])]}
 
 

@@ -58,6 +58,14 @@ class TestFinding:
         ]
         assert found.n_other_files == 1
 
+    @pytest.mark.parametrize(("beside", "speakers"), [((), {"ada", "bob"}), (("44k/c.wav",), {"44k"})])
+    def test_the_folders_of_a_dataset_of_so_vits_svc_are_speakers(
+        self, tmp_path: Path, beside: tuple[str, ...], speakers: set[str]
+    ) -> None:
+        for name in ("44k/ada/a.wav", "44k/ada/a.wav.f0.npy", "44k/bob/deep/b.wav", *beside):
+            touch(tmp_path / "dataset" / name)
+        assert {each.speaker for each in find(tmp_path / "dataset").recordings} == speakers
+
     def test_one_speaker_for_all(self, tmp_path: Path) -> None:
         touch(tmp_path / "one" / "a.wav")
         touch(tmp_path / "two" / "b.wav")

@@ -17,6 +17,8 @@ LABEL_SUFFIXES = (".csv", ".tsv", ".txt", ".textgrid")
 LABEL_ENDING = ".labels"
 """What stands between the name of a recording and the suffix of a label file that lies beside it."""
 
+SOVITS_DATASET = "44k"
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -44,6 +46,8 @@ def find_recordings(
 ) -> Found:
     """Find all recordings below `raw`; each sub-folder of it is a speaker, and so is `raw` for what lies in it.
 
+    Where all lie in folders of its folder "44k", as so-vits-svc has its datasets, those folders are the speakers.
+
     With `speaker` all are of that one. What begins with a dot and the folder `output` are passed over. `names` learns
     the names of the speakers. Raises AudioError where
     `raw` is no folder, may not be read, or holds no recording, and SettingsError where `labels_folder` is none.
@@ -57,12 +61,13 @@ def find_recordings(
         reason = left_out[0].reason if left_out else f"none of its {len(files)} files ends in a sound suffix"
         raise AudioError(f"{raw} holds no recordings ({reason}); give a folder that does")
     labels = _Labels(files, labels_folder)
+    speakers = _folder_of_speakers(sounds, raw)
     recordings = [
         Recording(
             file,
             str(file.relative_to(raw)),
             readable(file.relative_to(raw).as_posix()),
-            names.of(speaker or _folder_name(file, raw)),
+            names.of(speaker or _folder_name(file, speakers)),
             labels.of(file),
         )
         for file in sounds
@@ -138,10 +143,17 @@ def _plain_stem(label_file: Path) -> str:
     return label_file.stem.removesuffix(LABEL_ENDING)
 
 
-def _folder_name(file: Path, raw: Path) -> str:
+def _folder_of_speakers(sounds: Sequence[Path], raw: Path) -> Path:
+    """Return the folder whose sub-folders are the speakers."""
+    within = raw / SOVITS_DATASET
+    inside = all(file.is_relative_to(within) and len(file.relative_to(within).parts) > 1 for file in sounds)
+    return within if inside else raw
+
+
+def _folder_name(file: Path, speakers: Path) -> str:
     """Return the name of the folder that stands for the speaker of `file`."""
-    inner = file.relative_to(raw).parts
-    return inner[0] if len(inner) > 1 else raw.resolve().name
+    inner = file.relative_to(speakers).parts
+    return inner[0] if len(inner) > 1 else speakers.resolve().name
 
 
 def _walk(raw: Path, output: Path, left_out: list[LeftOut]) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from timbre.dataset.manifest import ClipEntry, DatasetManifest
 from timbre.dataset.places import write_clip, write_features, write_manifest
 from timbre.train.vits_batch import VitsBatch, VitsItem, collate
 from timbre.train.vits_items import ClipSource, augmented
-from timbre.weights.restricted import read_checkpoint, read_numpy
+from timbre.weights.restricted import read_checkpoint
 
 ORIGINAL_SHUFFLE_SEED = 1234
 
@@ -83,7 +83,7 @@ def with_recorded_gaps(case: Case, item: VitsItem, file: Path) -> VitsItem:
 
 
 def pitch_of(case: Case, file: Path) -> tuple[np.ndarray, np.ndarray]:
-    f0_hz, voiced = read_numpy(case.beside(f"{file}.f0.npy"))
+    f0_hz, voiced = np.load(case.beside(f"{file}.f0.npy"), allow_pickle=True)
     return f0_hz.astype(np.float32), voiced.astype(bool)
 
 

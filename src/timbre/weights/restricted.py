@@ -6,12 +6,10 @@ rebuilding functions of `timbre.weights.rebuild` or becomes an inert stub; nothi
 
 from __future__ import annotations
 
-import math
 import pickle
 import pickletools
 import re
 import struct
-import tokenize
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -23,7 +21,6 @@ from typing import IO, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -56,11 +53,6 @@ _MALFORMED = (
     SafetensorError,
 )
 
-_NUMPY_HEADERS: dict[tuple[int, int], Callable[..., Any]] = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
 _StorageLoader = Callable[[torch.dtype, str, int], Tensor]
 
 
@@ -82,33 +74,22 @@ def read_checkpoint(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> Che
     is no such file and WeightsError when it is damaged, of another kind, or larger than `max_bytes`.
     """
     name = Path(path).name
-    with _opened(path, max_bytes, "weights") as (file, size):
+    with _opened(path, max_bytes) as (file, size):
         head = file.read(64)
         file.seek(0)
         reader = _reader_for(name, head)
-        with _explained(name, "a checkpoint"):
+        with _explained(name):
             return reader(file, size)
 
 
-def read_numpy(path: str | Path, *, max_bytes: int = MAX_FILE_BYTES) -> NDArray[Any]:
-    """Read one array of a .npy file, also an array of objects, which is a pickle inside (models spec 8.3).
-
-    The objects may be numbers, text, arrays and plain containers. Raises MissingWeightsError when there is no such
-    file and WeightsError when it is damaged, of another kind, larger than `max_bytes`, or holds other objects.
-    """
-    name = Path(path).name
-    with _opened(path, max_bytes, "numpy") as (file, size), _explained(name, "a numpy file (.npy)"):
-        return _read_array(file, size)
-
-
 @contextmanager
-def _opened(path: str | Path, max_bytes: int, kind: str) -> Iterator[tuple[IO[bytes], int]]:
+def _opened(path: str | Path, max_bytes: int) -> Iterator[tuple[IO[bytes], int]]:
     """Open an existing file that is not too large; gives its size in bytes as well."""
     path = Path(path)
     if not path.exists():
-        raise MissingWeightsError(f"there is no {kind} file {str(path)!r}; check the path or download the file")
+        raise MissingWeightsError(f"there is no weights file {str(path)!r}; check the path or download the file")
     if not path.is_file():
-        raise WeightsError(f"{str(path)!r} is a folder; a {kind} file is needed")
+        raise WeightsError(f"{str(path)!r} is a folder; a weights file is needed")
     size = path.stat().st_size
     if size > max_bytes:
         raise WeightsError(
@@ -119,14 +100,14 @@ def _opened(path: str | Path, max_bytes: int, kind: str) -> Iterator[tuple[IO[by
 
 
 @contextmanager
-def _explained(name: str, kind: str) -> Iterator[None]:
+def _explained(name: str) -> Iterator[None]:
     """Turn whatever goes wrong in decoding the file `name` into one sentence."""
     try:
         yield
     except WeightsError as error:
         raise WeightsError(f"{name!r} cannot be read: {error}; use another copy or file") from error
     except _MALFORMED as error:
-        raise WeightsError(f"{name!r} is cut off, damaged or not {kind}; download or copy it again") from error
+        raise WeightsError(f"{name!r} is cut off, damaged or not a checkpoint; download or copy it again") from error
 
 
 def _reader_for(name: str, head: bytes) -> Callable[[IO[bytes], int], Checkpoint]:
@@ -262,28 +243,6 @@ def _read_zip(file: IO[bytes], size: int) -> Checkpoint:
 
 def _read_safetensors(file: IO[bytes], size: int) -> Checkpoint:
     return Checkpoint(load_file(file.name), ())
-
-
-def _read_array(file: IO[bytes], size: int) -> NDArray[Any]:
-    read_header = _NUMPY_HEADERS[np.lib.format.read_magic(file)]
-    try:
-        shape, _, dtype = read_header(file)
-    except (SyntaxError, tokenize.TokenError) as error:
-        raise WeightsError("its header is malformed") from error
-    if not dtype.hasobject:
-        if math.prod(shape) * dtype.itemsize > size:
-            raise WeightsError("its header promises more numbers than it holds")
-        file.seek(0)
-        plain: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return plain
-    unpickler = _RestrictedUnpickler(file)
-    found = _finish(unpickler.load(), unpickler.stub_classes)
-    if found.unknown_classes:
-        raise WeightsError(f"it holds objects of the class {found.unknown_classes[0]}, but only numbers are allowed")
-    array: NDArray[Any] = found.data
-    if array.dtype != object or array.shape != shape:
-        raise WeightsError("its header does not fit its content")
-    return array
 
 
 def _read_pickles(file: IO[bytes], size: int) -> Checkpoint:

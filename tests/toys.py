@@ -64,6 +64,9 @@ def make_toy_voice() -> FastVoice:
         150 + 50 * torch.rand(40, generator=generator),
         torch.randn(40, 80, generator=generator),
         0.3 * torch.randn(40, 80, generator=generator),
+        torch.nn.functional.normalize(torch.randn(3, 5, generator=generator), dim=1),
+        torch.randn(3, 80, generator=generator),
+        torch.tensor([20.0, 15.0, 5.0]),
     )
     card = VoiceCard(
         name="toy",

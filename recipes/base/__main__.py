@@ -86,7 +86,30 @@ STAGES = (
         "--cache {cache} --content fifth --name echo5 --start joint5 --adversarial --joint --labels fourth --teacher "
         "--steps 2014 --rate 5e-4",
     ),
-    Stage("package", "package", "--cache {cache} --content fifth --decoder echo5"),
+    Stage(
+        "joint-echo6",
+        "train_decoder",
+        "--cache {cache} --content fifth --name echo6 --start echo5 --adversarial --joint --labels fourth --teacher "
+        "--recentre --precise --steps 8520 --rate 8e-4",
+    ),
+    Stage(
+        "joint-echo7",
+        "train_decoder",
+        "--cache {cache} --content fifth --name echo7 --start echo6 --adversarial --joint --labels fourth --teacher "
+        "--recentre --precise --echo --steps 2000 --rate 6e-4",
+    ),
+    Stage(
+        "joint-echo8",
+        "train_decoder",
+        "--cache {cache} --content fifth --name echo8 --start echo7 --adversarial --joint --labels fourth --teacher "
+        "--recentre --precise --echo --steps 7250 --rate 8e-4",
+    ),
+    Stage(
+        "between",
+        "average",
+        "--cache {cache} --content fifth --first echo5 --second echo8 --share 0.75 --name between",
+    ),
+    Stage("package", "package", "--cache {cache} --content fifth --decoder between"),
 )
 
 

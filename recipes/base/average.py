@@ -1,15 +1,15 @@
-"""Stage 9: the weights between two decoders that grew from the same one.
+"""Stage 8: the weights between two runs, of which one grew from the other or both from the same.
 
-    python -m recipes.base.average --cache CACHE --content third --apart final --joint joint --share 0.15 --name shipped
+    python -m recipes.base.average --cache CACHE --content fifth --first echo5 --second echo8 --share 0.75 --name between
 
-The run --apart was trained with an encoder that stood still and on converted copies: more likeness. The run --joint
-taught the encoder too: more words, more of the source's voice. As both started from the same weights, the line between
-them is as good as its ends (Wortsman et al. 2022, model soups), and --share picks a point on it.
+The line between them is as good as its ends, or better (Wortsman et al. 2022, model soups), and --share picks a point
+on it: one end has more of the voice, the other more of the words.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,23 +25,28 @@ def between(first: Weights, second: Weights, share: float) -> Weights:
     return {name: torch.lerp(value, second[name], share) for name, value in first.items()}
 
 
-def main() -> None:
-    """Write CACHE/runs/decoder_NAME.pt."""
+def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read this stage's arguments, those of the command line where none are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--content", required=True, help="name of the content encoder run both began with")
-    parser.add_argument("--apart", required=True)
-    parser.add_argument("--joint", required=True)
-    parser.add_argument("--share", type=float, required=True, help="0 is the first run, 1 the joint one")
+    parser.add_argument("--content", required=True, help="content encoder of a run that did not teach its own")
+    parser.add_argument("--first", required=True)
+    parser.add_argument("--second", required=True)
+    parser.add_argument("--share", type=float, required=True, help="0 is the first run, 1 the second")
     parser.add_argument("--name", required=True)
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    """Write CACHE/runs/decoder_NAME.pt."""
+    arguments = parse()
     runs = arguments.cache / "runs"
     content = load_checkpoint(runs / f"content_{arguments.content}.pt")["averaged"]
-    apart, joint = (load_checkpoint(runs / f"decoder_{name}.pt") for name in (arguments.apart, arguments.joint))
-    mixed = {
-        "averaged": between(apart["averaged"], joint["averaged"], arguments.share),
-        "averaged_encoder": between(content, joint["averaged_encoder"], arguments.share),
-    }
+    first, second = (
+        {"averaged_encoder": content} | load_checkpoint(runs / f"decoder_{name}.pt")
+        for name in (arguments.first, arguments.second)
+    )
+    mixed = {part: between(first[part], second[part], arguments.share) for part in ("averaged", "averaged_encoder")}
     torch.save(mixed, runs / f"decoder_{arguments.name}.pt")
 
 

@@ -1,6 +1,6 @@
-"""Stage 8: put the trained networks and the demo voices into the package.
+"""Stage 9: put the trained networks and the demo voices into the package.
 
-    python -m recipes.base.package --cache CACHE --content fifth --decoder echo5
+    python -m recipes.base.package --cache CACHE --content fifth --decoder between
 
 Writes src/timbre/assets/base (weights in half precision, sizes) and src/timbre/assets/voices.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from timbre.voice.fast import FastVoice
 from timbre.voice.reference import hear
 from timbre.voice.shelf import ASSETS
 
-VERSION = "3"
+VERSION = "4"
 MAX_REFERENCE_S = 180.0
 TREBLE_BINS = 9  # whose mean is held above the known band
 
@@ -148,14 +148,19 @@ def _waves(speaker: str) -> Iterator[np.ndarray]:
         yield resample(to_mono(sound.samples), sound.sample_rate_hz, SAMPLE_RATE_HZ)
 
 
-def main() -> None:
-    """Package the base and its voices."""
+def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
+    """Read this stage's arguments, those of the command line where none are given."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--content", required=True)
     parser.add_argument("--decoder", required=True)
     parser.add_argument("--out", type=Path, default=ASSETS)
-    arguments = parser.parse_args()
+    return parser.parse_args(given)
+
+
+def main() -> None:
+    """Package the base and its voices."""
+    arguments = parse()
     package_networks(arguments.cache, arguments.content, arguments.decoder, arguments.out / "base")
     for demo in DEMO_VOICES:
         package_voice(demo, arguments.out / "voices")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from recipes.base import train_content, train_decoder
+from recipes.base import average, package, train_content, train_decoder
 from recipes.base.__main__ import ON_DEVICE, STAGES, command_of
 from recipes.base.corpus import moved
 from recipes.base.training import Averaged, Chance, Clock, Meter, choose_device, run
@@ -139,6 +139,11 @@ def test_stages_that_compute_are_told_the_device() -> None:
     assert not {"recordings", "synthetic", "hypotheses", "phonemes"} & told
 
 
+def words_of(module: str) -> list[list[str]]:
+    """The arguments of the stages of a module."""
+    return [command_of(stage, Path("some cache"), "cpu")[3:] for stage in STAGES if stage.module == module]
+
+
 def test_training_stages_understand_their_arguments_and_build_on_earlier_ones() -> None:
     parsers = {"train_content": train_content.parse, "train_decoder": train_decoder.parse}
     made: set[tuple[str, str]] = set()
@@ -150,7 +155,10 @@ def test_training_stages_understand_their_arguments_and_build_on_earlier_ones() 
         if arguments.start:
             assert (stage.module, arguments.start) in made
         made.add((stage.module, arguments.name))
-    assert ("train_decoder", "echo5") in made
+    decoders = {name for module, name in made if module == "train_decoder"}
+    ends = [average.parse(words) for words in words_of("average")]
+    assert ends and decoders.issuperset(name for end in ends for name in (end.first, end.second))
+    assert {package.parse(words).decoder for words in words_of("package")} <= {end.name for end in ends}
 
 
 @pytest.mark.parametrize(

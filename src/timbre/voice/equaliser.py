@@ -13,12 +13,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from timbre.config.fast import N_FFT, SAMPLE_RATE_HZ
-from timbre.dsp.frontend import N_FFT as ENCODER_N_FFT
-from timbre.dsp.frontend import N_MELS, SpectralFrontend
+from timbre.config.fast import SAMPLE_RATE_HZ
 from timbre.dsp.frontend import SAMPLE_RATE_HZ as ENCODER_RATE_HZ
+from timbre.dsp.frontend import SpectralFrontend
 from timbre.dsp.sinc_resample import sinc_resample
 from timbre.models.fast.decoder import FilterSpectra
+from timbre.voice.bands import Bands
 
 MAX_ERROR = 3.0  # of one frame, natural log of amplitude
 MAX_CORRECTION = 1.5  # of a rendered frame, about 13 dB
@@ -32,35 +32,18 @@ class Equaliser:
 
     directions: Tensor  # [M, C] unit vectors
     corrections: Tensor  # [M, 80]
-    to_bins: Tensor  # [80, bins]
+    bands: Bands
 
     def apply(self, spectra: FilterSpectra, content: Tensor) -> FilterSpectra:
         """Return the corrected filters [B, T, bins] of frames with `content` [B, T, C]; every frame for itself."""
         similarity = functional.normalize(content, dim=-1) @ self.directions.T
-        bands = torch.softmax(SHARPNESS * similarity, dim=-1) @ self.corrections
-        correction = bands.clamp(-MAX_CORRECTION, MAX_CORRECTION) @ self.to_bins
-        return FilterSpectra(spectra.log_harmonic + correction, spectra.phase, spectra.log_noise + correction)
+        errors = torch.softmax(SHARPNESS * similarity, dim=-1) @ self.corrections
+        return spectra.raised(errors.clamp(-MAX_CORRECTION, MAX_CORRECTION) @ self.bands.to_bins)
 
 
-def make_equaliser(content: Tensor, corrections: Tensor, frontend: SpectralFrontend) -> Equaliser:
+def make_equaliser(content: Tensor, corrections: Tensor, bands: Bands) -> Equaliser:
     """Make the equaliser of a voice from its reference frames: content [M, C], corrections [M, 80]."""
-    return Equaliser(functional.normalize(content, dim=-1), corrections, bands_to_bins(frontend))
-
-
-def bands_to_bins(frontend: SpectralFrontend) -> Tensor:
-    """Return the matrix [80, bins] that draws band values in lines between band centres, held beyond the outer ones."""
-    basis = frontend.mel_basis  # [encoder bins, 80]
-    step_hz = ENCODER_RATE_HZ / ENCODER_N_FFT
-    centres_hz = (torch.arange(len(basis), device=basis.device).unsqueeze(1) * basis).sum(0) / basis.sum(0) * step_hz
-    bins_hz = torch.arange(N_FFT // 2 + 1, device=basis.device) * (SAMPLE_RATE_HZ / N_FFT)
-    above = torch.searchsorted(centres_hz, bins_hz).clamp(1, N_MELS - 1)
-    low, high = centres_hz[above - 1], centres_hz[above]
-    share = ((bins_hz - low) / (high - low)).clamp(0, 1)
-    columns = torch.arange(len(bins_hz), device=basis.device)
-    matrix = torch.zeros(N_MELS, len(bins_hz), device=basis.device)
-    matrix[above - 1, columns] = 1 - share
-    matrix[above, columns] = share
-    return matrix
+    return Equaliser(functional.normalize(content, dim=-1), corrections, bands)
 
 
 def measure_corrections(frontend: SpectralFrontend, true_log_mel: Tensor, rebuilt: Tensor) -> Tensor:

@@ -20,9 +20,11 @@ from timbre.errors import VoiceError
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder, Timbre
+from timbre.voice.bands import make_bands
 from timbre.voice.base import Base, with_decoder
 from timbre.voice.card import VoiceCard
 from timbre.voice.equaliser import make_equaliser
+from timbre.voice.mean_spectra import MeanSpectra, SpectralRecentring
 from timbre.voice.render import FastRenderer
 from timbre.voice.saving import new_voice
 
@@ -38,11 +40,19 @@ class Reference:
     f0_hz: Tensor  # [M]
     relative_mel: Tensor  # [M, 80]
     correction: Tensor  # [M, 80], see timbre.voice.equaliser
+    class_directions: Tensor  # [K, C], see timbre.voice.mean_spectra
+    class_log_powers: Tensor  # [K, 80]
+    class_frames: Tensor  # [K]
 
     def timbre(self, decoder: FastDecoder) -> Timbre:
         """Return the timbre as the decoder needs it."""
         parts = (self.speaker, self.content, self.f0_hz, self.relative_mel)
         return decoder.timbre(*(part.unsqueeze(0) for part in parts))
+
+    @property
+    def mean_spectra(self) -> MeanSpectra:
+        """The mean spectra of the voice by class of sounds."""
+        return MeanSpectra(self.class_directions, self.class_log_powers, self.class_frames)
 
 
 class FastVoice:
@@ -52,16 +62,13 @@ class FastVoice:
     hop_samples = HOP_SAMPLES
 
     def __init__(self, card: VoiceCard, base: Base, reference: Reference) -> None:
-        if card.base_sha256 != base.sha256:
-            raise VoiceError(
-                f"voice {card.name!r} was made for another version of {card.base}; make it again from its recordings"
-            )
+        _check_base(card, base)
         self.card, self.base, self.reference = card, base, reference
         self.extractor = FrameExtractor(base.networks.content)
-        frontend = base.networks.content.frontend
+        self._bands = make_bands(base.networks.content.frontend)
         with torch.inference_mode():
             self._timbre = reference.timbre(base.networks.decoder)
-            self._equaliser = make_equaliser(reference.content, reference.correction, frontend)
+            self._equaliser = make_equaliser(reference.content, reference.correction, self._bands)
 
     def check(self, settings: ConvertSettings) -> None:
         """Raise SettingsError for settings that this family does not know."""
@@ -77,6 +84,7 @@ class FastVoice:
             self.base.networks,
             self._timbre,
             self._equaliser,
+            SpectralRecentring(self.reference.mean_spectra, self._bands),
             self.reference.content,
             settings.retrieval_ratio,
             settings.seed,
@@ -111,7 +119,8 @@ def _halved(tensors: Mapping[str, Tensor]) -> bytes:
 def read_voice(folder: Path, base: Base) -> FastVoice:
     """Read a voice folder written by `FastVoice.save`; raises VoiceError where it is damaged or does not fit `base`."""
     card = VoiceCard.read(folder)
-    if card.decoder_sha256 and card.base_sha256 == base.sha256:
+    _check_base(card, base)
+    if card.decoder_sha256:
         base = _with_own_decoder(card, folder, base)
     try:
         tensors = load_file(folder / REFERENCE_FILE)
@@ -119,9 +128,16 @@ def read_voice(folder: Path, base: Base) -> FastVoice:
     except (OSError, TypeError, SafetensorError) as error:
         raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({error}); get or make it again") from error
     fault = _fault(reference, base)
-    if fault is not None and card.base_sha256 == base.sha256:
+    if fault is not None:
         raise VoiceError(f"voice {card.name!r} in {folder} is damaged ({fault}); get or make it again")
     return FastVoice(card, base, reference)
+
+
+def _check_base(card: VoiceCard, base: Base) -> None:
+    if card.base_sha256 != base.sha256:
+        raise VoiceError(
+            f"voice {card.name!r} was made for another version of {card.base}; make it again from its recordings"
+        )
 
 
 def _with_own_decoder(card: VoiceCard, folder: Path, base: Base) -> Base:
@@ -141,16 +157,20 @@ def _with_own_decoder(card: VoiceCard, folder: Path, base: Base) -> Base:
 def _fault(reference: Reference, base: Base) -> str | None:
     """Say what in `reference` cannot be from a voice of `base`; None where all fits."""
     n_frames = len(reference.f0_hz) if reference.f0_hz.dim() == 1 else 0
+    n_classes = len(reference.class_frames) if reference.class_frames.dim() == 1 else 0
     expected = {
         "speaker": (base.networks.speaker.project.out_features,),
         "content": (n_frames, base.networks.content.bottleneck.out_features),
         "f0_hz": (n_frames,),
         "relative_mel": (n_frames, N_MELS),
         "correction": (n_frames, N_MELS),
+        "class_directions": (n_classes, base.networks.content.bottleneck.out_features),
+        "class_log_powers": (n_classes, N_MELS),
+        "class_frames": (n_classes,),
     }
     for name, shape in expected.items():
         tensor: Tensor = getattr(reference, name)
-        if tensor.shape != shape or n_frames == 0:
+        if tensor.shape != shape or 0 in shape:
             return f"{name} has the shape {tuple(tensor.shape)}"
         if not tensor.isfinite().all():
             return f"{name} holds NaN or infinity"

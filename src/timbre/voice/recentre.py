@@ -22,6 +22,23 @@ def _variety(mean: Tensor) -> Tensor:
     return (1 - (mean**2).mean(dim=-1, keepdim=True)).clamp(min=0)
 
 
+class LoudFrames:
+    """Tells the frames that are at least as loud as the mean of all frames up to them."""
+
+    def __init__(self, like: Tensor) -> None:
+        self._sum = like.new_zeros(())
+        self._n_frames = 0
+
+    def __call__(self, loudness: Tensor) -> Tensor:
+        """Loudness [n] (log power) of the next frames, n > 0 -> 1 where loud, else 0 [n]."""
+        n = len(loudness)
+        sums = self._sum + loudness.cumsum(dim=0)
+        counts = torch.arange(self._n_frames + 1, self._n_frames + n + 1, device=loudness.device)
+        self._sum = sums[-1]
+        self._n_frames += n
+        return (loudness >= sums / counts).to(loudness.dtype)
+
+
 class Recentring:
     """A running correction: each frame is moved by what the frames up to it have told.
 
@@ -34,22 +51,17 @@ class Recentring:
         self._bank_share = len(bank_content) / (len(bank_content) + TRUST_FRAMES)
         self._sum = torch.zeros_like(self.goal)  # of the loud frames so far
         self._n_loud = self.goal.new_zeros(())
-        self._loudness_sum = self.goal.new_zeros(())
-        self._n_frames = 0
+        self._loud_frames = LoudFrames(self.goal)
 
     def __call__(self, content: Tensor, loudness: Tensor) -> Tensor:
         """Content [n, C] and loudness [n] (log power) of the next frames -> the moved content [n, C]."""
-        n = len(content)
-        if n == 0:
+        if len(content) == 0:
             return content
-        loudness_sum = self._loudness_sum + loudness.cumsum(dim=0)
-        count = torch.arange(self._n_frames + 1, self._n_frames + n + 1, device=content.device)
-        loud = (loudness >= loudness_sum / count).to(content.dtype).unsqueeze(1)
+        loud = self._loud_frames(loudness).unsqueeze(1)
         n_loud = self._n_loud + loud.cumsum(dim=0)  # [n, 1]
         sums = self._sum + (loud * content).cumsum(dim=0)
         mean = sums / n_loud.clamp(min=1)
         trust = self._bank_share * n_loud / (n_loud + TRUST_FRAMES)
         trust = trust * (_variety(mean) / self._goal_variety).clamp(max=1) ** VARIETY_POWER
-        self._sum, self._n_loud, self._loudness_sum = sums[-1], n_loud[-1, 0], loudness_sum[-1]
-        self._n_frames += n
+        self._sum, self._n_loud = sums[-1], n_loud[-1, 0]
         return content + trust * (self.goal - mean)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,13 +13,16 @@ from torch.nn import functional
 
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
-from timbre.features.frames import Frames
+from timbre.models.fast.decoder import FilterSpectra, Timbre
+from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
 from timbre.pitch.contract import PitchTracker
 from timbre.speaker.fast import relative_log_mel
+from timbre.voice.bands import drawn_power, make_bands
 from timbre.voice.base import Base
-from timbre.voice.equaliser import measure_corrections
+from timbre.voice.equaliser import make_equaliser, measure_corrections
 from timbre.voice.fast import Reference
-from timbre.voice.render import FastRenderer
+from timbre.voice.mean_spectra import measure_mean_spectra
+from timbre.voice.render import NoiseSource, quiet_below_pitch
 
 MAX_REFERENCE_S = 30 * 60
 MIN_VOICED_S = 1.0
@@ -143,10 +146,26 @@ def _gather(base: Base, speaker: Tensor, segments: Sequence[_Segment]) -> Refere
         torch.cat([getattr(segment, name) for segment in segments])
         for name in ("content", "f0_hz", "log_mel", "relative_mel")
     )
-    bank = Reference(speaker, content[loud], f0_hz[loud], relative_mel[loud], torch.zeros_like(relative_mel[loud]))
-    timbre = bank.timbre(base.networks.decoder)
-    renderer = FastRenderer(base.networks, timbre, None, bank.content, retrieval_ratio=0.0, seed=0)
-    frames = Frames(content, f0_hz, f0_hz > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
-    rebuilt = renderer.push(frames, last=True)
-    correction = measure_corrections(base.networks.content.frontend, log_mel, rebuilt)
-    return replace(bank, correction=correction[loud])
+    kept = content[loud], f0_hz[loud], relative_mel[loud]
+    timbre = base.networks.decoder.timbre(*(part.unsqueeze(0) for part in (speaker, *kept)))
+    drawn, rebuilt = _rebuild(base, timbre, content, f0_hz, loudness)
+    bands = make_bands(base.networks.content.frontend)
+    correction = measure_corrections(base.networks.content.frontend, log_mel, rebuilt)[loud]
+    equaliser = make_equaliser(content[loud], correction, bands)
+    louder = loud[loudness[loud] >= loudness.mean()]  # as a conversion counts only those
+    corrected = equaliser.apply(drawn.frames(louder), content[louder].unsqueeze(0))
+    log_powers = torch.log(drawn_power(corrected, f0_hz[louder].unsqueeze(0))[0] @ bands.of_bins)
+    classes = measure_mean_spectra(content[louder], log_powers)
+    return Reference(speaker, *kept, correction, classes.directions, classes.log_powers, classes.n_frames)
+
+
+def _rebuild(
+    base: Base, timbre: Timbre, content: Tensor, f0_hz: Tensor, loudness: Tensor
+) -> tuple[FilterSpectra, Tensor]:
+    """Let the decoder say frames [T] of the voice itself, uncorrected: what it draws, and the sound [T * hop]."""
+    networks = base.networks
+    spectra = networks.decoder(content.unsqueeze(0), f0_hz.unsqueeze(0), loudness.unsqueeze(0), timbre)
+    spectra = quiet_below_pitch(spectra, f0_hz.unsqueeze(0))
+    noise = NoiseSource(0).frames(0, len(f0_hz)).to(base.device)
+    known_f0_hz = torch.cat((f0_hz, f0_hz[-1:].expand(LOOKAHEAD_FRAMES)))
+    return spectra, networks.synthesis(spectra, known_f0_hz.unsqueeze(0), noise.unsqueeze(0))[0]

@@ -15,6 +15,7 @@ from timbre.nn.residual import BlockState
 from timbre.retrieval.nearest import mix_content
 from timbre.voice.base import FastNetworks
 from timbre.voice.equaliser import Equaliser
+from timbre.voice.mean_spectra import SpectralRecentring
 from timbre.voice.recentre import Recentring
 
 NOISE_BLOCK_FRAMES = 64
@@ -76,7 +77,8 @@ class FastRenderer:
         self,
         networks: FastNetworks,
         timbre: Timbre,
-        equaliser: Equaliser | None,
+        equaliser: Equaliser,
+        recentring: SpectralRecentring,
         bank_content: Tensor,
         retrieval_ratio: float,
         seed: int,
@@ -84,7 +86,7 @@ class FastRenderer:
         like = bank_content
         self.networks, self.timbre, self.equaliser, self.bank_content = networks, timbre, equaliser, bank_content
         self.retrieval_ratio = retrieval_ratio
-        self._recentring = Recentring(bank_content)
+        self._content_recentring, self._spectral_recentring = Recentring(bank_content), recentring
         self._noise = NoiseSource(seed)
         self._decoder: tuple[BlockState, ...] = networks.decoder.fresh_state(1, like)
         self._synthesis: SynthesisState = networks.synthesis.fresh_state(1, like)
@@ -100,7 +102,7 @@ class FastRenderer:
         pitch is held, and in all as many hops of sound have come out as frames were pushed.
         """
         waiting = self._waiting
-        centred = self._recentring(frames.content, frames.loudness)
+        centred = self._content_recentring(frames.content, frames.loudness)
         content = torch.cat((waiting.content, mix_content(centred, self.bank_content, self.retrieval_ratio)))
         loudness = torch.cat((waiting.loudness, frames.loudness))
         f0_hz = torch.cat((waiting.f0_hz, frames.f0_hz))
@@ -127,8 +129,8 @@ class FastRenderer:
         noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
         new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
         spectra = quiet_below_pitch(spectra, f0_hz[:n].unsqueeze(0))
-        if self.equaliser is not None:
-            spectra = self.equaliser.apply(spectra, content.unsqueeze(0))
+        spectra = self.equaliser.apply(spectra, content.unsqueeze(0))
+        spectra = self._spectral_recentring(spectra, f0_hz[:n], content, loudness)
         sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)
         self._n_rendered += n
         return sound[0]

@@ -33,6 +33,14 @@ class FilterSpectra:
     phase: Tensor  # [B, T, bins] radians
     log_noise: Tensor  # [B, T, bins] natural log of the magnitude of the noise filter
 
+    def frames(self, chosen: Tensor) -> FilterSpectra:
+        """Return those of the frames `chosen` [n]."""
+        return FilterSpectra(self.log_harmonic[:, chosen], self.phase[:, chosen], self.log_noise[:, chosen])
+
+    def raised(self, correction: Tensor) -> FilterSpectra:
+        """Return the spectra with both magnitudes raised by `correction` [B, T, bins], natural log."""
+        return FilterSpectra(self.log_harmonic + correction, self.phase, self.log_noise + correction)
+
 
 @dataclass(frozen=True)
 class Timbre:

@@ -1,0 +1,102 @@
+"""The mean spectra of a conversion are brought to those of the voice, class by class."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.toys import make_toy_base
+from timbre.models.fast.decoder import FilterSpectra
+from timbre.voice.bands import drawn_power, make_bands
+from timbre.voice.mean_spectra import MeanSpectra, SpectralRecentring, measure_mean_spectra
+
+BANDS = make_bands(make_toy_base().networks.content.frontend)
+N_BINS = BANDS.to_bins.shape[1]
+SOUNDS = torch.eye(4)  # content of four sounds
+
+
+def spoken(n_frames: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random sounds [n, 4] and their filters [n, bins], one smooth spectrum each."""
+    numbers = torch.randint(4, (n_frames,), generator=torch.Generator().manual_seed(seed))
+    bins = torch.arange(N_BINS) / N_BINS
+    filters = torch.stack([torch.cos((1 + number) * bins) for number in range(4)])
+    return SOUNDS[numbers], filters[numbers]
+
+
+def filters(log_magnitude: Tensor) -> FilterSpectra:
+    """Filters [1, n, bins] with the same magnitude for pulses and noise."""
+    return FilterSpectra(log_magnitude.unsqueeze(0), torch.zeros(1, *log_magnitude.shape), log_magnitude.unsqueeze(0))
+
+
+def shapes(spectra: FilterSpectra, f0_hz: Tensor) -> Tensor:
+    powers = torch.log(drawn_power(spectra, f0_hz.unsqueeze(0))[0] @ BANDS.of_bins)
+    return powers - powers.mean(dim=-1, keepdim=True)
+
+
+def goal() -> MeanSpectra:
+    content, drawn = spoken(800, 1)
+    return measure_mean_spectra(content, shapes(filters(drawn), torch.zeros(800)))
+
+
+def tilt(content: Tensor) -> Tensor:
+    """What a wrong voice adds [n, bins]: another tilt for each sound."""
+    return (content @ torch.tensor([0.6, -0.6, 0.3, -0.3])).unsqueeze(1) * (torch.arange(N_BINS) / N_BINS - 0.5) * 4
+
+
+@pytest.mark.parametrize("f0_hz", [0.0, 150.0])
+def test_each_class_gets_the_spectrum_of_the_voice(f0_hz: float) -> None:
+    content, drawn = spoken(800, 2)
+    pitch_hz = torch.full((800,), f0_hz)
+    wrong = filters(drawn + tilt(content))
+    right = SpectralRecentring(goal(), BANDS)(wrong, pitch_hz, content, torch.zeros(800))
+    before, after = (
+        (shapes(spectra, pitch_hz) - shapes(filters(drawn), pitch_hz))[400:].abs().mean() for spectra in (wrong, right)
+    )
+    assert after < 0.15 * before
+
+
+def test_a_frame_keeps_its_loudness() -> None:
+    content, drawn = spoken(300, 2)
+    wrong = filters(drawn + tilt(content))
+    right = SpectralRecentring(goal(), BANDS)(wrong, torch.zeros(300), content, torch.zeros(300))
+    before, after = (drawn_power(spectra, torch.zeros(1, 300)).sum(dim=-1) for spectra in (wrong, right))
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=0)
+
+
+def test_nothing_moves_where_the_voice_was_not_heard() -> None:
+    content = SOUNDS[[0]].expand(100, 4)
+    drawn = filters(torch.randn(100, N_BINS, generator=torch.Generator().manual_seed(3)) + tilt(content))
+    unknown = measure_mean_spectra(SOUNDS[[1]].expand(50, 4), torch.zeros(50, 80))
+    moved = SpectralRecentring(
+        MeanSpectra(unknown.directions, unknown.log_powers, torch.zeros_like(unknown.n_frames)), BANDS
+    )(drawn, torch.zeros(100), content, torch.zeros(100))
+    torch.testing.assert_close(moved.log_noise, drawn.log_noise)
+
+
+def test_quiet_frames_show_nothing_of_the_voice() -> None:
+    content, drawn = spoken(400, 2)
+    loudness = torch.zeros(400)
+    loudness[1::2] = -12.0
+    disturbed = drawn.clone()
+    disturbed[1::2] += 3 * torch.randn(200, N_BINS, generator=torch.Generator().manual_seed(4))
+    clean, other = (
+        SpectralRecentring(goal(), BANDS)(filters(one), torch.zeros(400), content, loudness)
+        for one in (drawn, disturbed)
+    )
+    torch.testing.assert_close(other.log_noise[:, 0::2], clean.log_noise[:, 0::2])
+
+
+@pytest.mark.parametrize("block", [1, 7, 300])
+def test_pushes_equal_the_whole(block: int) -> None:
+    content, drawn = spoken(400, 2)
+    wrong = drawn + tilt(content)
+    f0_hz = 150.0 * (torch.arange(400) % 50 < 30)
+    loudness = torch.randn(400, generator=torch.Generator().manual_seed(6))
+    whole = SpectralRecentring(goal(), BANDS)(filters(wrong), f0_hz, content, loudness)
+    recentring = SpectralRecentring(goal(), BANDS)
+    cuts = [slice(at, at + block) for at in range(0, 400, block)]
+    parts = [recentring(filters(wrong[cut]), f0_hz[cut], content[cut], loudness[cut]) for cut in cuts]
+    torch.testing.assert_close(torch.cat([part.log_noise for part in parts], dim=1), whole.log_noise, atol=1e-4, rtol=0)
+    nothing = filters(wrong[:0])
+    assert recentring(nothing, f0_hz[:0], content[:0], loudness[:0]).log_noise.shape == (1, 0, N_BINS)

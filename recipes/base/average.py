@@ -1,6 +1,6 @@
 """Stage 8: the weights between two runs, of which one grew from the other or both from the same.
 
-    python -m recipes.base.average --cache CACHE --content fifth --first echo5 --second echo8 --share 0.75 --name between
+    python -m recipes.base.average --cache CACHE --content fifth --first echo5 --second echo8 --share 0.75 --name mix
 
 The line between them is as good as its ends, or better (Wortsman et al. 2022, model soups), and --share picks a point
 on it: one end has more of the voice, the other more of the words.

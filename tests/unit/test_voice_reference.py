@@ -33,7 +33,7 @@ def rebuild_error(base: Base, reference: Reference, wave: np.ndarray) -> float:
     with torch.inference_mode():
         bands = make_bands(networks.content.frontend)
         equaliser = make_equaliser(reference.content, reference.correction, bands)
-        recentring = SpectralRecentring(reference.mean_spectra, bands)
+        recentring = SpectralRecentring(reference.mean_spectra, reference.content, bands)
         timbre = reference.timbre(networks.decoder)
         renderer = FastRenderer(networks, timbre, equaliser, recentring, reference.content, 0.0, 0)
         narrow = sinc_resample(renderer.push(frames, last=True).unsqueeze(0), 44_100, 16_000)

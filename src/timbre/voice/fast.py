@@ -84,7 +84,7 @@ class FastVoice:
             self.base.networks,
             self._timbre,
             self._equaliser,
-            SpectralRecentring(self.reference.mean_spectra, self._bands),
+            SpectralRecentring(self.reference.mean_spectra, self.reference.content, self._bands),
             self.reference.content,
             settings.retrieval_ratio,
             settings.seed,

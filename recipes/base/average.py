@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recipes.base.training import load_checkpoint
+from recipes.base.training import load_voice_run
 
 Weights = dict[str, Tensor]
 
@@ -40,14 +40,10 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
 def main() -> None:
     """Write CACHE/runs/decoder_NAME.pt."""
     arguments = parse()
-    runs = arguments.cache / "runs"
-    content = load_checkpoint(runs / f"content_{arguments.content}.pt")["averaged"]
-    first, second = (
-        {"averaged_encoder": content} | load_checkpoint(runs / f"decoder_{name}.pt")
-        for name in (arguments.first, arguments.second)
-    )
+    cache, ends = arguments.cache, (arguments.first, arguments.second)
+    first, second = (load_voice_run(cache, name, arguments.content) for name in ends)
     mixed = {part: between(first[part], second[part], arguments.share) for part in ("averaged", "averaged_encoder")}
-    torch.save(mixed, runs / f"decoder_{arguments.name}.pt")
+    torch.save(mixed, cache / "runs" / f"decoder_{arguments.name}.pt")
 
 
 if __name__ == "__main__":

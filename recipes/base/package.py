@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 
 from recipes.base.manifest import read_rows
 from recipes.base.recordings import data_folder
-from recipes.base.training import load_checkpoint
+from recipes.base.training import load_voice_run
 from timbre.audio.mixing import to_mono
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
@@ -91,9 +91,7 @@ DEMO_VOICES = (
 def package_networks(cache: Path, content: str, decoder: str, folder: Path) -> None:
     """Write the averaged weights of two runs as one file in half precision."""
     networks = FastNetworks(FastShape())
-    saved = load_checkpoint(cache / "runs" / f"decoder_{decoder}.pt")
-    if "averaged_encoder" not in saved:  # the decoder was trained on the content of an encoder that stood still
-        saved |= {"averaged_encoder": load_checkpoint(cache / "runs" / f"content_{content}.pt")["averaged"]}
+    saved = load_voice_run(cache, decoder, content)
     networks.content.load_state_dict(saved["averaged_encoder"])
     voice = saved["averaged"]
     for part in ("speaker", "decoder"):

@@ -31,12 +31,12 @@ from recipes.base.training import (
     Averaged,
     Chance,
     Meter,
-    add_device,
-    add_steps,
     cosine_rate,
+    descend,
     load_checkpoint,
     prepare_device,
     run,
+    stage_parser,
 )
 from timbre.config.fast import ContentShape
 from timbre.content.fast import FastContentEncoder
@@ -220,27 +220,16 @@ class ContentTraining:
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate * cosine_rate(progress, step)
         losses = self.losses(14, 0) if self.synthetic_only else self.losses(2, 7)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.encoder.parameters(), 5.0)
-        self.optimizer.step()
+        descend(losses, self.optimizer, self.encoder)
         self.averaged.update(self.encoder, step)
         meter.add(**losses)
 
 
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read this stage's arguments, those of the command line where none are given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--start", help="name of the encoder run to start from")
-    add_steps(parser)
+    parser = stage_parser(__doc__, rate=2e-3, seed=1)
     parser.add_argument("--synthetic-only", action="store_true")
     parser.add_argument("--taught", action="store_true", help="learn from the teacher instead of the classes")
-    parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    add_device(parser)
     arguments = parser.parse_args(given)
     if arguments.start is None and not arguments.synthetic_only:
         parser.error("give the encoder run to start from by --start, or --synthetic-only for the first")

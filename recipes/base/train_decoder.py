@@ -52,13 +52,13 @@ from recipes.base.training import (
     Averaged,
     Chance,
     Meter,
-    add_device,
-    add_steps,
     cosine_rate,
+    descend,
     load_checkpoint,
     load_encoder,
     prepare_device,
     run,
+    stage_parser,
 )
 from timbre.config.fast import ContentShape, SpeakerShape
 
@@ -176,10 +176,7 @@ class DecoderTraining:
             losses |= self.judge_by_ear(attempt)
         if self.compete:
             losses |= self.adversary(attempt, step, meter)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
-        nn.utils.clip_grad_norm_(self.networks.parameters(), 5.0)
-        self.optimizer.step()
+        descend(losses, self.optimizer, self.networks)
         self.averaged.update(self.networks, step)
         if self.joint:
             self.averaged_encoder.update(self.encoder, step)
@@ -188,11 +185,8 @@ class DecoderTraining:
 
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read this stage's arguments, those of the command line where none are given."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser = stage_parser(__doc__, rate=1.2e-3, seed=2)
     parser.add_argument("--content", required=True, help="name of the content encoder run")
-    parser.add_argument("--name", required=True)
-    parser.add_argument("--start", help="name of the decoder run to start from")
     parser.add_argument("--converted", help="name of the converted copies to take content from")
     parser.add_argument("--adversarial", action="store_true")
     parser.add_argument("--joint", action="store_true", help="let the content encoder learn too")
@@ -201,11 +195,6 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--precise", action="store_true", help="let teacher and envelope count more")
     parser.add_argument("--echo", action="store_true", help="win the own voice back from strangers', which count more")
     parser.add_argument("--labels", default="second", help="name of the alignment to use with --joint")
-    add_steps(parser)
-    parser.add_argument("--rate", type=float, default=1.2e-3)
-    parser.add_argument("--seed", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=1)
-    add_device(parser)
     arguments = parser.parse_args(given)
     if arguments.precise and not arguments.teacher:
         parser.error("--precise is about what the teacher hears; it needs --teacher")

@@ -59,6 +59,28 @@ def add_steps(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def stage_parser(about: str | None, rate: float, seed: int) -> argparse.ArgumentParser:
+    """Return the parser of what all training stages are told; `rate` and `seed` are this stage's defaults."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--start", help="name of the run of this kind to start from")
+    add_steps(parser)
+    parser.add_argument("--rate", type=float, default=rate)
+    parser.add_argument("--seed", type=int, default=seed)
+    parser.add_argument("--threads", type=int, default=1)
+    add_device(parser)
+    return parser
+
+
+def descend(losses: dict[str, Tensor], optimizer: torch.optim.Optimizer, clipped: nn.Module) -> None:
+    """Take one step down the sum of `losses`; the gradient of `clipped` is at most 5 long."""
+    optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(losses.values())).sum().backward()
+    nn.utils.clip_grad_norm_(clipped.parameters(), 5.0)
+    optimizer.step()
+
+
 def prepare_device(device: torch.device, seed: int, threads: int) -> None:
     """Seed all devices, and allow matrix products of less than float32 precision (TF32) where they are a GPU's."""
     torch.manual_seed(seed)
@@ -183,6 +205,17 @@ def load_encoder(cache: Path, name: str, device: torch.device) -> tuple[FastCont
     encoder = FastContentEncoder(**vars(ContentShape())).eval().requires_grad_(False)
     encoder.load_state_dict(saved["averaged"])
     return encoder.to(device), saved
+
+
+def load_voice_run(cache: Path, name: str, content: str) -> dict[str, Any]:
+    """Return the checkpoint of the decoder run `name` with its "averaged_encoder".
+
+    Where the encoder stood still, that is the one of the content run `content`.
+    """
+    saved = load_checkpoint(cache / "runs" / f"decoder_{name}.pt")
+    if "averaged_encoder" not in saved:
+        saved["averaged_encoder"] = load_checkpoint(cache / "runs" / f"content_{content}.pt")["averaged"]
+    return saved
 
 
 class Training(Protocol):

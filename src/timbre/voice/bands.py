@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from timbre.config.fast import N_FFT, SAMPLE_RATE_HZ
 from timbre.dsp.frontend import N_FFT as ENCODER_N_FFT
@@ -45,6 +46,13 @@ def _drawing(basis: Tensor) -> Tensor:
     matrix[above - 1, columns] = 1 - share
     matrix[above, columns] = share
     return matrix
+
+
+def smoothed(values: Tensor, n_bands: int) -> Tensor:
+    """Return band values [T, 80] as means over `n_bands` neighbours (odd), the outer values held."""
+    half = n_bands // 2
+    padded = functional.pad(values.unsqueeze(1), (half, half), mode="replicate")
+    return functional.avg_pool1d(padded, n_bands, 1)[:, 0]
 
 
 def drawn_power(spectra: FilterSpectra, f0_hz: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from timbre.dsp.frontend import SAMPLE_RATE_HZ as ENCODER_RATE_HZ
 from timbre.dsp.frontend import SpectralFrontend
 from timbre.dsp.sinc_resample import sinc_resample
 from timbre.models.fast.decoder import FilterSpectra
-from timbre.voice.bands import Bands
+from timbre.voice.bands import Bands, smoothed
 
 MAX_ERROR = 3.0  # of one frame, natural log of amplitude
 MAX_CORRECTION = 1.5  # of a rendered frame, about 13 dB
@@ -54,6 +54,4 @@ def measure_corrections(frontend: SpectralFrontend, true_log_mel: Tensor, rebuil
     narrow = sinc_resample(rebuilt.unsqueeze(0), SAMPLE_RATE_HZ, ENCODER_RATE_HZ)
     made_log_mel = frontend.log_mel(frontend.power(narrow))[0][: len(true_log_mel)]
     error = 0.5 * (true_log_mel - made_log_mel).clamp(-2 * MAX_ERROR, 2 * MAX_ERROR)  # log of power -> of amplitude
-    half = SMOOTHING_BANDS // 2
-    padded = functional.pad(error.unsqueeze(1), (half, half), mode="replicate")
-    return functional.avg_pool1d(padded, SMOOTHING_BANDS, 1)[:, 0]
+    return smoothed(error, SMOOTHING_BANDS)

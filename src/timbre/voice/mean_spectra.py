@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from timbre.models.fast.decoder import FilterSpectra
 from timbre.retrieval.clustering import cluster
-from timbre.voice.bands import Bands, drawn_power
+from timbre.voice.bands import Bands, drawn_power, smoothed
 from timbre.voice.recentre import LoudFrames
 
 N_CLASSES = 16
@@ -36,18 +36,14 @@ class MeanSpectra:
     log_powers: Tensor  # [K, 80] natural log of band powers, less their mean
     n_frames: Tensor  # [K] frames it is the mean of
 
-    def shares(self, content: Tensor) -> Tensor:
-        """Content [T, C] -> how much of each frame belongs to each class [T, K]."""
-        return _shares(content, self.directions)
-
 
 def measure_mean_spectra(content: Tensor, log_powers: Tensor) -> MeanSpectra:
     """Find the classes of a voice in its frames: content [M, C] and log band powers [M, 80]."""
-    rows = functional.normalize(content, dim=-1)
-    directions = functional.normalize(cluster(rows, N_CLASSES, seed=0).centres, dim=-1)
-    shares = _shares(content, directions)
+    frames = functional.normalize(content, dim=-1)
+    directions = functional.normalize(cluster(frames, N_CLASSES, seed=0).centres, dim=-1)
+    shares = _shares(frames, directions)
     n_frames = shares.sum(dim=0)
-    return MeanSpectra(directions, shares.T @ _shape(log_powers) / n_frames.unsqueeze(1).clamp(min=1e-3), n_frames)
+    return MeanSpectra(directions, shares.T @ _shape(log_powers) / _counted(n_frames), n_frames)
 
 
 class SpectralRecentring:
@@ -59,11 +55,11 @@ class SpectralRecentring:
 
     def __init__(self, goal: MeanSpectra, bank_content: Tensor, bands: Bands) -> None:
         self.goal, self.bands = goal, bands
-        shares, directions = goal.shares(bank_content), functional.normalize(bank_content, dim=-1)
-        self._goal_variety = _variety(shares.T @ directions, shares.sum(dim=0)).clamp(min=1e-3)
+        frames = functional.normalize(bank_content, dim=-1)
+        shares = _shares(frames, goal.directions)
+        self._goal_variety = _variety(shares.T @ frames / _counted(shares.sum(dim=0))).clamp(min=1e-3)
         self._goal_trust = goal.n_frames / (goal.n_frames + TRUST_FRAMES)
-        self._directions = torch.zeros_like(goal.directions)  # sum of the loud frames so far
-        self._sums = torch.zeros_like(goal.log_powers)  # of the loud frames so far
+        self._sums = torch.zeros_like(torch.cat((goal.log_powers, goal.directions), dim=1))  # of the loud frames so far
         self._counts = torch.zeros_like(goal.n_frames)
         self._loud_frames = LoudFrames(goal.n_frames)
 
@@ -75,35 +71,40 @@ class SpectralRecentring:
         shapes = _shape(torch.log(power[0] @ self.bands.of_bins))
         loud = self._loud_frames(loudness)
         directions = functional.normalize(content, dim=-1)
-        blocks = (part.split(BLOCK_FRAMES) for part in (shapes, directions, self.goal.shares(content), loud))
+        shares = _shares(directions, self.goal.directions)
+        heard = torch.cat((shapes, directions), dim=1)
+        blocks = (part.split(BLOCK_FRAMES) for part in (heard, shares, loud.unsqueeze(1)))
         corrections = torch.cat([self._next(*block) for block in zip(*blocks, strict=True)]) @ self.bands.to_bins
         louder = (power * (2 * corrections).exp()).sum(dim=-1, keepdim=True) / power.sum(dim=-1, keepdim=True)
         return spectra.raised(corrections - 0.5 * louder.log())
 
-    def _next(self, shapes: Tensor, directions: Tensor, shares: Tensor, loud: Tensor) -> Tensor:
-        """Return the corrections [n, 80] of frames with the log powers `shapes` [n, 80]."""
-        heard = shares * loud.unsqueeze(1)
-        counts = self._counts + heard.cumsum(dim=0)  # [n, K]
-        sums = self._sums + (heard.unsqueeze(2) * shapes.unsqueeze(1)).cumsum(dim=0)  # [n, K, 80]
-        heard_directions = self._directions + (heard.unsqueeze(2) * directions.unsqueeze(1)).cumsum(dim=0)  # [n, K, C]
-        self._sums, self._counts, self._directions = sums[-1], counts[-1], heard_directions[-1]
-        varied = (_variety(heard_directions, counts) / self._goal_variety).clamp(max=1) ** VARIETY_POWER
+    def _next(self, heard: Tensor, shares: Tensor, loud: Tensor) -> Tensor:
+        """Return the corrections [n, 80] of frames that were `heard` [n, 80 + C]: their log powers and directions."""
+        weights = shares * loud
+        counts = self._counts + weights.cumsum(dim=0)  # [n, K]
+        sums = self._sums + (weights.unsqueeze(2) * heard.unsqueeze(1)).cumsum(dim=0)  # [n, K, 80 + C]
+        self._sums, self._counts = sums[-1], counts[-1]
+        shapes, directions = (sums / _counted(counts)).tensor_split((self.goal.log_powers.shape[1],), dim=2)
+        varied = (_variety(directions) / self._goal_variety).clamp(max=1) ** VARIETY_POWER
         trust = shares * self._goal_trust * varied * counts / (counts + TRUST_FRAMES)
-        differences = self.goal.log_powers - sums / counts.unsqueeze(2).clamp(min=1e-3)
-        correction = 0.5 * torch.einsum("nk,nkb->nb", trust, differences)  # log of power -> of amplitude
-        half = SMOOTHING_BANDS // 2
-        padded = functional.pad(correction.unsqueeze(1), (half, half), mode="replicate")
-        smooth = functional.avg_pool1d(padded, SMOOTHING_BANDS, 1)[:, 0]
-        return smooth.clamp(-MAX_CORRECTION, MAX_CORRECTION)
+        # Half, as log of power becomes log of amplitude.
+        correction = 0.5 * torch.einsum("nk,nkb->nb", trust, self.goal.log_powers - shapes)
+        return smoothed(correction, SMOOTHING_BANDS).clamp(-MAX_CORRECTION, MAX_CORRECTION)
 
 
-def _shares(content: Tensor, directions: Tensor) -> Tensor:
-    return torch.softmax(SHARPNESS * functional.normalize(content, dim=-1) @ directions.T, dim=-1)
+def _shares(frames: Tensor, directions: Tensor) -> Tensor:
+    """Return how much of each frame, unit vectors [T, C], belongs to each class [T, K]."""
+    return torch.softmax(SHARPNESS * frames @ directions.T, dim=-1)
 
 
-def _variety(directions: Tensor, counts: Tensor) -> Tensor:
-    """Return how different the frames are whose unit vectors have the sum `directions` [.., C]: 0 all the same."""
-    return (1 - (directions / counts.unsqueeze(-1).clamp(min=1e-3)).square().sum(dim=-1)).clamp(min=0)
+def _counted(counts: Tensor) -> Tensor:
+    """Return counts [.., K] as divisors [.., K, 1]."""
+    return counts.unsqueeze(-1).clamp(min=1e-3)
+
+
+def _variety(mean: Tensor) -> Tensor:
+    """Return how different the frames are whose unit vectors have the mean `mean` [.., C]: 0 all alike, at most 1."""
+    return (1 - mean.square().sum(dim=-1)).clamp(min=0)
 
 
 def _shape(log_powers: Tensor) -> Tensor:

@@ -4,9 +4,10 @@ Run from the folder of the project: python -m benchmarks.base_quality --data FOL
 [--seen] [--encoder] [--pages FOLDER] [--json]
 
 Rows: the source unconverted (floor), WORLD resynthesis, WORLD with pitch shift and formant warp, an untrained decoder,
-ours, and the target's recordings against each other (ceiling). Conversions run in this
-process through `timbre`, or by a command with the fields {source}, {references} and {output}. `--encoder` adds the
-table of `benchmarks.encoder_quality`, `--pages` pictures of what the row "timbre" made of each pair.
+ours, the target's recordings against each other (ceiling), and for sung pairs the target's own vowels held on the
+source's notes. Conversions run in this process through `timbre`, or by a command with the fields {source},
+{references} and {output}. `--encoder` adds the table of `benchmarks.encoder_quality`, `--pages` pictures of what the
+row "timbre" made of each pair.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks import encoder_quality
 from benchmarks.quality.held_out import Pair, held_out_pairs, seen_pairs
 from benchmarks.quality.pair_page import Pages
-from benchmarks.quality.world_baseline import resynthesise, shift_and_warp
+from benchmarks.quality.world_baseline import resynthesise, shift_and_warp, sing_vowel
 from timbre.evaluate.report import evaluate_triple
 from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
+from timbre.evaluate.speaker_encoder import SAMPLE_RATE_HZ as SPEAKER_RATE_HZ
 from timbre.evaluate.summary import MeanInterval, summarise
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.voice.base import Base, load_base
@@ -54,6 +57,7 @@ COLUMNS = {
 ENGLISH_GROUPS = ("english", "seen english")
 OURS = "timbre"
 CEILING = "target with itself (ceiling)"
+SUNG_CEILING = "target's vowels on these notes"
 
 
 def convert(source_path: Path, reference_paths: Sequence[Path], out_path: Path, base: Base | None = None) -> None:
@@ -127,6 +131,12 @@ def load(path: Path) -> MonoWave:
     return read_mono_wave(path)
 
 
+@lru_cache(maxsize=256)
+def voice_in(path: Path) -> NDArray[np.float32]:
+    """Hear the voice of a recording once."""
+    return embed_speaker(load(path))
+
+
 def measure(system: System, pair: Pair, pages: Pages | None = None) -> dict[str, float | None]:
     """Convert one pair and return its measures; draw it where `pages` are given."""
     source, converted = load(pair.source), system(pair)
@@ -140,12 +150,37 @@ def measure(system: System, pair: Pair, pages: Pages | None = None) -> dict[str,
 
 def measure_ceiling(pair: Pair) -> dict[str, float | None]:
     """Compare each of the target's recordings with the others, and with the source."""
-    voices = [embed_speaker(load(path)) for path in pair.references]
-    source = embed_speaker(load(pair.source))
-    to_target = [voice_cosine(voice, mean_voice(voices[:at] + voices[at + 1 :])) for at, voice in enumerate(voices)]
-    to_source = [voice_cosine(voice, source) for voice in voices]
-    means = {"similarity_to_target": float(np.mean(to_target)), "similarity_to_source": float(np.mean(to_source))}
-    return {**means, "similarity_difference": means["similarity_to_target"] - means["similarity_to_source"]}
+    voices = {path: voice_in(path) for path in pair.references}
+    return _against_others(voices, voices, voice_in(pair.source))
+
+
+def measure_sung_ceiling(pair: Pair) -> dict[str, float | None]:
+    """Let the target itself hold one vowel of each of its recordings on the notes of a sung source, and compare.
+
+    That is what a perfect conversion of one held vowel would have: the speaker encoder hears less of a voice in it
+    than in speech. Nothing for pairs that are not sung.
+    """
+    if not pair.sung:
+        return {}
+    song, rng = load(pair.source).at(SPEAKER_RATE_HZ), np.random.default_rng(0)
+    held = {path: sing_vowel(song, load(path).at(SPEAKER_RATE_HZ), rng) for path in pair.references}
+    heard = {path: embed_speaker(wave) for path, wave in held.items() if wave is not None}
+    voices = {path: voice_in(path) for path in pair.references}
+    return _against_others(heard, voices, voice_in(pair.source))
+
+
+def _against_others(
+    heard: Mapping[Path, NDArray[np.float32]], voices: Mapping[Path, NDArray[np.float32]], source: NDArray[np.float32]
+) -> dict[str, float | None]:
+    """Compare what was heard of each recording with the voice of the other recordings, and with the source."""
+    others = {path: mean_voice([voice for at, voice in voices.items() if at != path]) for path in heard}
+    to_target = float(np.mean([voice_cosine(vector, others[path]) for path, vector in heard.items()]))
+    to_source = float(np.mean([voice_cosine(vector, source) for vector in heard.values()]))
+    return {
+        "similarity_to_target": to_target,
+        "similarity_to_source": to_source,
+        "similarity_difference": to_target - to_source,
+    }
 
 
 def print_table(name: str, tables: Mapping[str, Mapping[str, MeanInterval]], n_pairs: int) -> None:
@@ -154,6 +189,8 @@ def print_table(name: str, tables: Mapping[str, Mapping[str, MeanInterval]], n_p
     print("| system | " + " | ".join(COLUMNS.values()) + " |")
     print("| --- |" + " --- |" * len(COLUMNS))
     for system, means in tables.items():
+        if "similarity_to_target" not in means or means["similarity_to_target"].n_values < n_pairs:
+            continue  # it knows only other groups
         print(f"| {system} | " + " | ".join(_cell(means.get(column), column) for column in COLUMNS) + " |")
 
 
@@ -214,7 +251,7 @@ def main() -> None:
         return lambda pair: measure(system, pair, pages if name == OURS else None)
 
     rows = {name: measured(name, system) for name, system in systems(arguments).items()}
-    rows[CEILING] = measure_ceiling
+    rows |= {CEILING: measure_ceiling, SUNG_CEILING: measure_sung_ceiling}
     if arguments.rows:
         rows = {name: row for name, row in rows.items() if any(text in name for text in arguments.rows)}
     if pages and OURS not in rows:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
@@ -13,6 +14,8 @@ from timbre.evaluate.waves import MonoWave
 
 _WARP_PER_OCTAVE = 1 / 3  # a voice an octave higher has formants about a quarter higher
 _WARP_LIMIT = 1.25
+_FRAME_S = 0.005
+_VOWEL_FRAMES = 16  # that are voiced without a gap
 
 
 def resynthesise(source: MonoWave) -> MonoWave:
@@ -29,18 +32,59 @@ def shift_and_warp(source: MonoWave, references: Sequence[MonoWave], whole_octav
     return _synthesise(source, pitch_ratio=2.0**octaves, formant_ratio=warp)
 
 
-def _synthesise(source: MonoWave, pitch_ratio: float, formant_ratio: float) -> MonoWave:
+def sing_vowel(song: MonoWave, voice: MonoWave, rng: np.random.Generator) -> MonoWave | None:
+    """Hold one vowel of `voice` on the notes of `song`, moved by whole octaves, and with its levels.
+
+    The vowel is 80 ms from a voiced stretch of the louder half, drawn by `rng` and played to and fro. None where the
+    voice has no such stretch. Both waves must have the same rate.
+    """
+    sung, spoken = _analyse(song), _analyse(voice)
+    voiced = spoken.f0_hz > 0
+    power = spoken.envelope.sum(axis=1)
+    whole = np.convolve(voiced, np.ones(_VOWEL_FRAMES), mode="valid") == _VOWEL_FRAMES
+    centre_power = power[_VOWEL_FRAMES // 2 :][: len(whole)]
+    starts = np.flatnonzero(whole & (centre_power > np.median(power[voiced]))) if voiced.any() else []
+    if len(starts) == 0 or not np.any(sung.f0_hz > 0):
+        return None
+    octaves = round(float(np.log2(np.median(spoken.f0_hz[voiced]) / np.median(sung.f0_hz[sung.f0_hz > 0]))))
+    there_and_back = np.concatenate((np.arange(_VOWEL_FRAMES), np.arange(_VOWEL_FRAMES)[-2:0:-1]))
+    frames = rng.choice(starts) + np.resize(there_and_back, len(sung.f0_hz))
+    level = np.sqrt(sung.envelope.sum(axis=1) / power[frames])[:, None]
+    held = _Analysis(sung.f0_hz * 2.0**octaves, spoken.envelope[frames] * level**2, spoken.aperiodicity[frames])
+    return _render(held, song)
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    """What WORLD takes a sound apart into."""
+
+    f0_hz: NDArray[np.float64]  # [T]
+    envelope: NDArray[np.float64]  # [T, K] power
+    aperiodicity: NDArray[np.float64]  # [T, K]
+
+
+def _analyse(wave: MonoWave) -> _Analysis:
     pyworld = _pyworld()
-    samples = source.samples.astype(np.float64)
-    f0_hz, times_s = pyworld.harvest(samples, source.sample_rate_hz)
-    envelope = pyworld.cheaptrick(samples, f0_hz, times_s, source.sample_rate_hz)  # [T, K] power
-    aperiodicity = pyworld.d4c(samples, f0_hz, times_s, source.sample_rate_hz)
-    warped = np.exp(_warp(np.log(envelope), formant_ratio))
-    output = pyworld.synthesize(f0_hz * pitch_ratio, warped, aperiodicity, source.sample_rate_hz)
-    exact = np.zeros(len(samples), dtype=np.float32)
-    n_samples = min(len(samples), len(output))
+    samples, rate_hz = wave.samples.astype(np.float64), wave.sample_rate_hz
+    f0_hz, times_s = pyworld.harvest(samples, rate_hz, frame_period=1000 * _FRAME_S)
+    envelope = pyworld.cheaptrick(samples, f0_hz, times_s, rate_hz)
+    return _Analysis(f0_hz, envelope, pyworld.d4c(samples, f0_hz, times_s, rate_hz))
+
+
+def _render(analysis: _Analysis, like: MonoWave) -> MonoWave:
+    """Synthesise, as long as `like` and at its rate."""
+    parts = (np.ascontiguousarray(part) for part in vars(analysis).values())
+    output = _pyworld().synthesize(*parts, like.sample_rate_hz, 1000 * _FRAME_S)
+    exact = np.zeros(len(like.samples), dtype=np.float32)
+    n_samples = min(len(exact), len(output))
     exact[:n_samples] = output[:n_samples]
-    return MonoWave(exact, source.sample_rate_hz)
+    return MonoWave(exact, like.sample_rate_hz)
+
+
+def _synthesise(source: MonoWave, pitch_ratio: float, formant_ratio: float) -> MonoWave:
+    heard = _analyse(source)
+    warped = np.exp(_warp(np.log(heard.envelope), formant_ratio))
+    return _render(_Analysis(heard.f0_hz * pitch_ratio, warped, heard.aperiodicity), source)
 
 
 def _warp(frames: NDArray[np.float64], ratio: float) -> NDArray[np.float64]:

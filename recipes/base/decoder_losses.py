@@ -14,6 +14,7 @@ from recipes.base.decoder_rendering import Attempt
 from recipes.base.losses import Discriminators, EnvelopeLoss
 from recipes.base.resampling import stretch_time
 from recipes.base.teacher import HeardAlike
+from recipes.base.train_voice_judge import VoiceJudge
 from recipes.base.training import Meter
 from timbre.dsp.frontend import SpectralFrontend
 from timbre.speaker.fast import FastSpeakerEncoder, relative_log_mel
@@ -32,6 +33,8 @@ class JointBalance:
     said: float = 0.5  # what it hears in conversions
     who: float = 0.12  # what the speaker encoder hears in conversions: the class,
     unlike: float = 0.6  # and the cosine
+    voice: float = 0.0  # what the voice judge hears in conversions: the cosine,
+    voice_class: float = 0.0  # and the class
     envelope: float = 0.0
     phone: float = 0.1
     distance: float = 0.1  # from the encoder's earlier content
@@ -42,6 +45,7 @@ PRECISE_BALANCE = JointBalance(
     encoder_rate_share=1.0, same=1.0, said=1.0, who=0.2, unlike=1.0, envelope=0.6, distance=0.03
 )
 VOICE_BALANCE = replace(PRECISE_BALANCE, who=0.4, unlike=2.0)
+JUDGED_BALANCE = replace(PRECISE_BALANCE, who=0.2, unlike=1.0, voice=1.5, voice_class=0.15)
 
 
 class SpeakerClasses(nn.Module):
@@ -94,12 +98,18 @@ class ContentJudge:
 
 
 class ListeningJudge:
-    """Judges what was made as those hear it who know words or voices: the teacher and a speaker encoder."""
+    """Judges what was made as those hear it who know words or voices: the teacher and one or two speaker encoders."""
 
     def __init__(
-        self, heard_alike: HeardAlike, speaker: FastSpeakerEncoder, classes: SpeakerClasses, balance: JointBalance
+        self,
+        heard_alike: HeardAlike,
+        speaker: FastSpeakerEncoder,
+        classes: SpeakerClasses,
+        voice_judge: VoiceJudge | None,
+        balance: JointBalance,
     ) -> None:
         self.heard_alike, self.speaker, self.classes, self.balance = heard_alike, speaker, classes, balance
+        self.voice_judge = voice_judge
         self.frontend = SpectralFrontend().to(classes.classes.device)
         self.envelope_loss = EnvelopeLoss(self.frontend)
 
@@ -121,6 +131,21 @@ class ListeningJudge:
             losses["envelope"] = balance.envelope * envelope
         if batch.warp == 1:
             losses["who"] = balance.who * self.classes(vector, attempt.speakers[exchanged])
+        if self.voice_judge is not None:
+            losses |= self._judged_voice(self.voice_judge, log_mel, attempt)
+        return losses
+
+    def _judged_voice(self, judge: VoiceJudge, log_mel: Tensor, attempt: Attempt) -> dict[str, Tensor]:
+        """Hold what is heard of the conversions, log-mel frames [b, T, 80], against the references of their voices."""
+        exchanged = slice(attempt.batch.n_copies, None)
+        with torch.autocast(log_mel.device.type, torch.bfloat16):
+            heard = judge(log_mel).float()
+            with torch.no_grad():
+                wanted = judge(attempt.voices_log_mel[exchanged]).float()
+        losses = {"voice": self.balance.voice * (1 - (heard * wanted).sum(dim=-1).mean())}
+        if attempt.batch.warp == 1:
+            told = judge.told_apart(heard, attempt.speakers[exchanged], margin=0.0)
+            losses["voice_class"] = self.balance.voice_class * told
         return losses
 
 

@@ -51,6 +51,7 @@ class Attempt:
     target: Tensor  # [B, N] the recordings
     bandwidth_hz: Tensor  # [B] of what is known about recording and voice
     vector: Tensor  # [B, D] of the voices
+    voices_log_mel: Tensor  # [B, REFERENCE_FRAMES, 80] what is heard of the voices
     speakers: Tensor  # [B] of the voices
     content: Tensor  # [B, T, C] of the recordings
 
@@ -83,7 +84,8 @@ class Renderer:
         recordings, warp = self.recordings, batch.warp
         source = self.listen(batch.starts, CROP_FRAMES, warp)
         content = self.content.of_source(batch, source.log_mel, self.echo if batch.n_again else None)
-        vector, made = self._render(batch, source, content)
+        reference = self.listen(batch.reference_starts, REFERENCE_FRAMES, warp)
+        vector, made = self._render(batch, source, reference, content)
         if self.echoes and warp == 1:
             whole = made[batch.n_copies :][:ECHOES, : FADING_FRAMES * -HOP_SAMPLES].detach()
             self.echo = stretch_time(whole, (RENDERED_FRAMES - FADING_FRAMES) * FRAME_16K)
@@ -97,6 +99,7 @@ class Renderer:
             target=target[:, judged],
             bandwidth_hz=moved(bandwidth_hz, self.device).float() * min(1.0, warp),
             vector=vector,
+            voices_log_mel=reference.log_mel,
             speakers=moved(recordings.speaker_of[batch.voices], self.device),
             content=content,
         )
@@ -112,10 +115,9 @@ class Renderer:
             f0 = f0[:, nearest] * warp
         return Stretch(f0, self.frontend.loudness(power), self.frontend.log_mel(power))
 
-    def _render(self, batch: Batch, source: Stretch, content: Tensor) -> tuple[Tensor, Tensor]:
+    def _render(self, batch: Batch, source: Stretch, reference: Stretch, content: Tensor) -> tuple[Tensor, Tensor]:
         """Return the voices' speaker vectors [B, D] and the sound [B, N] of the source in these voices."""
         n = RENDERED_FRAMES
-        reference = self.listen(batch.reference_starts, REFERENCE_FRAMES, batch.warp)
         reference_content = self.content.of_reference(batch, reference.log_mel)
         if self.means is not None and batch.move_shares is not None:
             content = content + self.means.moves(batch.files, batch.voices, batch.move_shares)

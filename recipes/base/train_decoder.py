@@ -17,6 +17,7 @@ With --recentre the content's mean is moved to that of the voice, as a conversio
 --precise the teacher counts more and hears noise over what was made, the envelope in mel bands is judged too, and the
 encoder is freer to leave its earlier content. With --echo some of what comes again is heard in the stranger's voice,
 and the original is to be won back, so that whatever of a voice is left in the content misleads; likeness counts more.
+With --voice-judge a speaker encoder that stands still (`recipes.base.train_voice_judge`) hears the conversions too.
 Writes CACHE/runs/decoder_NAME.pt, resumable, and prints JSON lines.
 """
 
@@ -36,11 +37,13 @@ from recipes.base.decoder_batches import BatchSampler
 from recipes.base.decoder_content import Content, LearnedContent, StoredContent
 from recipes.base.decoder_losses import (
     BALANCE,
+    JUDGED_BALANCE,
     PRECISE_BALANCE,
     VOICE_BALANCE,
     Adversary,
     ContentJudge,
     CopyJudge,
+    JointBalance,
     ListeningJudge,
     SpeakerClasses,
 )
@@ -48,6 +51,7 @@ from recipes.base.decoder_rendering import Renderer, VoiceNetworks
 from recipes.base.losses import Discriminators
 from recipes.base.recentring import ContentMeans
 from recipes.base.teacher import HeardAlike, load_teacher
+from recipes.base.train_voice_judge import load_voice_judge
 from recipes.base.training import (
     Averaged,
     Chance,
@@ -72,7 +76,7 @@ class DecoderTraining:
         prepare_device(self.device, seed=2, threads=arguments.threads)
         self.recordings = Recordings(cache)
         self.stored = np.load(cache / "runs" / f"contents_{arguments.content}.npy", mmap_mode="r")
-        self.balance = VOICE_BALANCE if arguments.echo else PRECISE_BALANCE if arguments.precise else BALANCE
+        self.balance = _balance(arguments)
         self._make_networks(arguments)
         if arguments.start:
             self._start_from(cache / "runs" / f"decoder_{arguments.start}.pt")
@@ -146,7 +150,9 @@ class DecoderTraining:
             self.judge_content = ContentJudge(self.phone_head, phones, self.stored, self.balance)
         if arguments.teacher:
             heard_alike = HeardAlike(load_teacher(cache, self.device))
-            self.judge_by_ear = ListeningJudge(heard_alike, self.averaged.module.speaker, self.classes, self.balance)
+            judge = load_voice_judge(cache, arguments.voice_judge, self.device) if arguments.voice_judge else None
+            speaker = self.averaged.module.speaker
+            self.judge_by_ear = ListeningJudge(heard_alike, speaker, self.classes, judge, self.balance)
         self.adversary = Adversary(self.discriminators)
         self.compete = arguments.adversarial
 
@@ -183,6 +189,12 @@ class DecoderTraining:
         meter.add(**losses)
 
 
+def _balance(arguments: argparse.Namespace) -> JointBalance:
+    if arguments.voice_judge:
+        return JUDGED_BALANCE
+    return VOICE_BALANCE if arguments.echo else PRECISE_BALANCE if arguments.precise else BALANCE
+
+
 def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     """Read this stage's arguments, those of the command line where none are given."""
     parser = stage_parser(__doc__, rate=1.2e-3, seed=2)
@@ -194,12 +206,15 @@ def parse(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--recentre", action="store_true", help="move the content's mean to that of the voice")
     parser.add_argument("--precise", action="store_true", help="let teacher and envelope count more")
     parser.add_argument("--echo", action="store_true", help="win the own voice back from strangers', which count more")
+    parser.add_argument("--voice-judge", metavar="NAME", help="with --echo: let this voice judge hear it too")
     parser.add_argument("--labels", default="second", help="name of the alignment to use with --joint")
     arguments = parser.parse_args(given)
     if arguments.precise and not arguments.teacher:
         parser.error("--precise is about what the teacher hears; it needs --teacher")
     if arguments.echo and not arguments.precise:
         parser.error("--echo adds to --precise; give that too")
+    if arguments.voice_judge and not arguments.echo:
+        parser.error("--voice-judge changes the balance of --echo; give that too")
     if arguments.recentre and not arguments.joint:
         parser.error("--recentre is about an encoder that learns; it needs --joint")
     return arguments

@@ -78,3 +78,31 @@ def test_world_moves_pitch_and_keeps_the_length() -> None:
         spectrum = np.abs(np.fft.rfft(moved.samples[1_000:7_000] * np.hanning(6_000), 1 << 16))
         heard_hz = np.argmax(spectrum[: 1 << 12][820:]) + 820  # above 200 Hz, where only the first partial lies
         assert heard_hz * 16_000 / (1 << 16) == pytest.approx(wanted_hz, rel=0.02)
+
+
+def test_a_vowel_is_held_on_the_notes_and_levels_of_a_song() -> None:
+    pytest.importorskip("pyworld", reason="pyworld is not installed")
+    from benchmarks.quality.world_baseline import sing_vowel
+    from timbre.evaluate.waves import MonoWave
+
+    time_s = np.arange(16_000) / 16_000
+
+    def vowel(hz: float, formant_hz: float) -> np.ndarray:
+        partials = range(1, int(7_000 / hz))
+        return sum(
+            (0.02 + 0.2 * np.exp(-(((k * hz - formant_hz) / 300) ** 2))) * np.sin(2 * np.pi * k * hz * time_s)
+            for k in partials
+        )
+
+    song = MonoWave((vowel(400.0, 800.0) * np.where(time_s < 0.5, 1.0, 0.25)).astype(np.float32), 16_000)
+    voice = MonoWave(vowel(120.0, 2_000.0).astype(np.float32), 16_000)
+    held = sing_vowel(song, voice, np.random.default_rng(0))
+    assert held is not None and len(held.samples) == 16_000
+    loud, quiet = held.samples[3_000:7_000], held.samples[10_000:14_000]
+    assert 20 * np.log10(loud.std() / quiet.std()) == pytest.approx(12, abs=1)
+    spectrum = np.abs(np.fft.rfft(loud * np.hanning(4_000), 1 << 16))
+    strongest_hz = np.argmax(spectrum) * 16_000 / (1 << 16)
+    assert strongest_hz == pytest.approx(2_000, abs=110)  # the voice's formant
+    # 400 Hz goes two octaves down: 100 Hz is nearest to 120.
+    assert strongest_hz % 100 == pytest.approx(0, abs=4) or strongest_hz % 100 == pytest.approx(100, abs=4)
+    assert sing_vowel(song, MonoWave(np.zeros(16_000, dtype=np.float32), 16_000), np.random.default_rng(0)) is None

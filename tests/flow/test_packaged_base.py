@@ -71,10 +71,11 @@ def test_chunks_join_without_a_trace(repository: Path, ada: LoadedVoice) -> None
     assert difference_db < -50
 
 
-def test_live_steps_sound_like_the_file(repository: Path, ada: LoadedVoice) -> None:
+@pytest.mark.parametrize("source_detail", [0.0, 0.5])
+def test_live_steps_sound_like_the_file(repository: Path, ada: LoadedVoice, source_detail: float) -> None:
     wave, rate = phrase(repository, "spoken")
     narrow = resample(wave, rate, 16_000)
-    settings = timbre.ConvertSettings(pitch_shift=0.0, silence="convert")
+    settings = timbre.ConvertSettings(pitch_shift=0.0, silence="convert", source_detail=source_detail)
     engine = StreamConverter(ada.voice, settings)
     assert engine.delay_s <= 0.08
     blocks = [engine.push(narrow[start : start + 320]) for start in range(0, len(narrow) - 320, 320)]

@@ -47,11 +47,13 @@ def test_any_length_is_converted_to_the_sample(n_samples: int) -> None:
     assert np.isfinite(result).all()
 
 
-@pytest.mark.parametrize("ratio", [0.0, 0.6])
-def test_short_chunks_sound_like_the_whole(ratio: float) -> None:
+@pytest.mark.parametrize("options", [{}, {"retrieval_ratio": 0.6}, {"source_detail": 0.8}])
+def test_short_chunks_sound_like_the_whole(options: dict[str, float]) -> None:
     wave = with_pause()
-    whole = convert(wave, max_chunk_s=600.0, retrieval_ratio=ratio)
-    chunked = convert(wave, max_chunk_s=1.0, retrieval_ratio=ratio)
+    whole = convert(wave, max_chunk_s=600.0, **options)
+    chunked = convert(wave, max_chunk_s=1.0, **options)
+    if options:
+        assert decibels(convert(wave, max_chunk_s=600.0) - whole, whole) > -40  # the option does something
     assert decibels(chunked - whole, whole) < -50
 
 

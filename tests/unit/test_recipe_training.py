@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
 
 from recipes.base.average import between
 from recipes.base.losses import Discriminators
-from recipes.base.package import TREBLE_BINS, hold_unknown_treble
+from recipes.base.package import TREBLE_BINS, calm_treble
 from recipes.base.perturb import Perturbation, lifter
 from recipes.base.resampling import stretch_time
 from recipes.base.train_content import TeacherHead
@@ -102,19 +103,25 @@ def test_stretched_time_moves_the_pitch() -> None:
     assert spectrum.argmax().item() * 44_100 / 3600 == pytest.approx(800, abs=13)
 
 
-def test_treble_that_no_loss_judged_is_held() -> None:
+def test_treble_is_bridged_smoothed_and_held() -> None:
     torch.manual_seed(0)
     decoder = FastDecoder(**vars(DecoderShape()))
-    with torch.no_grad():
-        decoder.output.bias.copy_(torch.arange(3 * decoder.n_bins))
-    before = decoder.output.bias.detach().clone().unflatten(0, (3, -1))
-    hold_unknown_treble(decoder)
-    after = decoder.output.bias.detach().unflatten(0, (3, -1))
-    known = math.floor(0.9 * (decoder.n_bins - 1))
-    torch.testing.assert_close(after[:, :known], before[:, :known])
-    torch.testing.assert_close(
-        after[:, known:], before[:, known - TREBLE_BINS : known].mean(1, keepdim=True).expand(3, 513 - known)
-    )
+    torch.nn.init.normal_(decoder.output.bias)
+
+    def drawn() -> Tensor:
+        return decoder.output(torch.ones(1, decoder.output.in_features)).detach().unflatten(-1, (3, -1))[0]
+
+    before = drawn()
+    calm_treble(decoder)
+    after = drawn()
+    bin_hz = 22_050 / (decoder.n_bins - 1)
+    first, last, known = (round(hz / bin_hz) for hz in (7_300, 8_500, 18_000))
+    torch.testing.assert_close(after[:, :first], before[:, :first])
+    for place in (first, last, 300, known - 6):
+        torch.testing.assert_close(after[:, place], before[:, place - 2 : place + 3].mean(dim=1))
+    assert after[:, first : last + 1].diff(n=2).abs().max() < 1e-5  # a straight line
+    assert after[:, known:].std(dim=1).max() < 1e-6
+    torch.testing.assert_close(after[:, known], after[:, known - TREBLE_BINS : known].mean(dim=1))
 
 
 def test_rate_warms_up_and_falls_to_its_floor() -> None:

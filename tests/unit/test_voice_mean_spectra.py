@@ -58,7 +58,7 @@ def test_each_class_gets_the_spectrum_of_the_voice(f0_hz: float) -> None:
     content, drawn = spoken(800, 2)
     pitch_hz = torch.full((800,), f0_hz)
     wrong = filters(drawn + tilt(content))
-    right = recentring()(wrong, pitch_hz, content, torch.zeros(800))
+    right = recentring()(wrong, pitch_hz, content, torch.ones(800))
     before, after = (
         (shapes(spectra, pitch_hz) - shapes(filters(drawn), pitch_hz))[400:].abs().mean() for spectra in (wrong, right)
     )
@@ -68,7 +68,7 @@ def test_each_class_gets_the_spectrum_of_the_voice(f0_hz: float) -> None:
 def test_a_frame_keeps_its_loudness() -> None:
     content, drawn = spoken(300, 2)
     wrong = filters(drawn + tilt(content))
-    right = recentring()(wrong, torch.zeros(300), content, torch.zeros(300))
+    right = recentring()(wrong, torch.zeros(300), content, torch.ones(300))
     before, after = (drawn_power(spectra, torch.zeros(1, 300)).sum(dim=-1) for spectra in (wrong, right))
     torch.testing.assert_close(after, before, rtol=1e-4, atol=0)
 
@@ -77,24 +77,24 @@ def test_nothing_moves_where_the_voice_was_not_heard() -> None:
     content, drawn = spoken(100, 3)
     wrong = filters(drawn + tilt(content))
     unheard = dataclasses.replace(goal(), n_frames=torch.zeros_like(goal().n_frames))
-    moved = recentring(unheard)(wrong, torch.zeros(100), content, torch.zeros(100))
+    moved = recentring(unheard)(wrong, torch.zeros(100), content, torch.ones(100))
     torch.testing.assert_close(moved.log_noise, wrong.log_noise)
 
 
 def test_a_held_vowel_stays_what_it_is() -> None:
     content, drawn = spoken(1, 3)
     held = filters((drawn + tilt(content)).expand(500, N_BINS))
-    moved = recentring()(held, torch.zeros(500), content.expand(500, 4), torch.zeros(500))
+    moved = recentring()(held, torch.zeros(500), content.expand(500, 4), torch.ones(500))
     torch.testing.assert_close(moved.log_noise, held.log_noise, atol=1e-3, rtol=0)
 
 
 def test_quiet_frames_show_nothing_of_the_voice() -> None:
     content, drawn = spoken(400, 2)
-    loudness = torch.zeros(400)
-    loudness[1::2] = -12.0
+    loud = torch.ones(400)
+    loud[1::2] = 0
     disturbed = drawn.clone()
     disturbed[1::2] += 3 * torch.randn(200, N_BINS, generator=torch.Generator().manual_seed(4))
-    clean, other = (recentring()(filters(one), torch.zeros(400), content, loudness) for one in (drawn, disturbed))
+    clean, other = (recentring()(filters(one), torch.zeros(400), content, loud) for one in (drawn, disturbed))
     torch.testing.assert_close(other.log_noise[:, 0::2], clean.log_noise[:, 0::2])
 
 
@@ -103,11 +103,11 @@ def test_pushes_equal_the_whole(block: int) -> None:
     content, drawn = spoken(400, 2)
     wrong = drawn + tilt(content)
     f0_hz = 150.0 * (torch.arange(400) % 50 < 30)
-    loudness = torch.randn(400, generator=torch.Generator().manual_seed(6))
-    whole = recentring()(filters(wrong), f0_hz, content, loudness)
+    loud = (torch.randn(400, generator=torch.Generator().manual_seed(6)) > 0).float()
+    whole = recentring()(filters(wrong), f0_hz, content, loud)
     correction = recentring()
     cuts = [slice(at, at + block) for at in range(0, 400, block)]
-    parts = [correction(filters(wrong[cut]), f0_hz[cut], content[cut], loudness[cut]) for cut in cuts]
+    parts = [correction(filters(wrong[cut]), f0_hz[cut], content[cut], loud[cut]) for cut in cuts]
     torch.testing.assert_close(torch.cat([part.log_noise for part in parts], dim=1), whole.log_noise, atol=1e-4, rtol=0)
     nothing = filters(wrong[:0])
-    assert correction(nothing, f0_hz[:0], content[:0], loudness[:0]).log_noise.shape == (1, 0, N_BINS)
+    assert correction(nothing, f0_hz[:0], content[:0], loud[:0]).log_noise.shape == (1, 0, N_BINS)

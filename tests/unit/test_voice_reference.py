@@ -35,7 +35,7 @@ def rebuild_error(base: Base, reference: Reference, wave: np.ndarray) -> float:
         equaliser = make_equaliser(reference.content, reference.correction, bands)
         recentring = SpectralRecentring(reference.mean_spectra, reference.content, bands)
         timbre = reference.timbre(networks.decoder)
-        renderer = FastRenderer(networks, timbre, equaliser, recentring, reference.content, 0.0, 0)
+        renderer = FastRenderer(networks, timbre, equaliser, recentring, None, reference.content, 0.0, 0)
         narrow = sinc_resample(renderer.push(frames, last=True).unsqueeze(0), 44_100, 16_000)
         frontend = networks.content.frontend
         made = frontend.log_mel(frontend.power(narrow))[0]

@@ -29,6 +29,9 @@ class ConvertSettings(Settings):
     retrieval_ratio: float = option(
         0.0, "0 keeps the source's content, 1 replaces it by the nearest of the voice", low=0, high=1
     )
+    source_detail: float = option(
+        0.0, "share of the source's spectral detail to keep: clearer words, less likeness", low=0, high=1, family="fast"
+    )
     retrieval: str = option(
         "auto",
         "where retrieval_ratio looks: cluster centres, feature index, or the one that is there",

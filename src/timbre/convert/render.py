@@ -18,7 +18,6 @@ from timbre.config.convert import ConvertSettings
 from timbre.convert.clips import render_clips, render_compatible
 from timbre.convert.scan import Scan
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
-from timbre.features.frames import Frames
 from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
 
@@ -94,10 +93,9 @@ def _stream(
     state, n_frames = extractor.fresh_state(), 0
     chunk_samples = max(1, round(settings.longest_chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
     for wave, last in _cut(mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ), chunk_samples):
-        content, loudness, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
-        f0 = f0_hz[n_frames : n_frames + len(content)]
-        n_frames += len(content)
-        frames = Frames(content, f0, f0 > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        heard, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
+        frames = heard.frames(f0_hz[n_frames : n_frames + len(heard.content)])
+        n_frames += len(heard.content)
         yield wave, renderer.push(frames, last=last).cpu().numpy()
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from timbre.content.fast import ContentState, FastContentEncoder
-from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
+from timbre.dsp.frontend import HOP_SAMPLES, N_MELS, SAMPLE_RATE_HZ
 from timbre.features.frames import Frames
 
 
@@ -18,7 +18,20 @@ class ExtractorState:
 
     wave: Tensor  # [1, n] samples that windows still to come will cut
     content: ContentState
-    loudness: Tensor  # [p] frames whose content still waits for its look-ahead
+    waiting: tuple[Tensor, Tensor]  # loudness [p] and log-mel [p, 80] of frames whose content waits for its look-ahead
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What was heard of T frames, without their pitch."""
+
+    content: Tensor  # [T, C]
+    loudness: Tensor  # [T] log power
+    log_mel: Tensor  # [T, 80]
+
+    def frames(self, f0_hz: Tensor) -> Frames:
+        """Return them with their pitch [T] (Hz, 0 where unvoiced)."""
+        return Frames(self.content, f0_hz, f0_hz > 0, self.loudness, HOP_SAMPLES, SAMPLE_RATE_HZ, self.log_mel)
 
 
 class FrameExtractor:
@@ -30,29 +43,31 @@ class FrameExtractor:
     def fresh_state(self) -> ExtractorState:
         """Return the state before the first sample."""
         like = next(self.encoder.parameters())
-        return ExtractorState(
-            self.encoder.frontend.fresh_state(1, like), self.encoder.fresh_state(1, like), like.new_zeros(0)
-        )
+        waiting = like.new_zeros(0), like.new_zeros(0, N_MELS)
+        return ExtractorState(self.encoder.frontend.fresh_state(1, like), self.encoder.fresh_state(1, like), waiting)
 
     @torch.inference_mode()
-    def step(self, wave: Tensor, state: ExtractorState, *, last: bool = False) -> tuple[Tensor, Tensor, ExtractorState]:
-        """Hear n more samples [n]; returns content [m, C], loudness [m] (log power) and the next state.
+    def step(self, wave: Tensor, state: ExtractorState, *, last: bool = False) -> tuple[Heard, ExtractorState]:
+        """Hear n more samples [n]; returns the m frames that are finished and the next state.
 
         With `last` the frames that waited for their look-ahead come out too; in all there are N // 160 frames.
         """
         frontend = self.encoder.frontend
         power, wave_state = frontend.step(wave.unsqueeze(0), state.wave, last=last)
-        content, content_state = self.encoder.step(frontend.log_mel(power), state.content, last=last)
-        loudness = torch.cat((state.loudness, frontend.loudness(power)[0]))
+        new_log_mel = frontend.log_mel(power)
+        content, content_state = self.encoder.step(new_log_mel, state.content, last=last)
+        loudness = torch.cat((state.waiting[0], frontend.loudness(power)[0]))
+        log_mel = torch.cat((state.waiting[1], new_log_mel[0]))
         m = content.shape[1]
-        return content[0], loudness[:m], ExtractorState(wave_state, content_state, loudness[m:])
+        heard = Heard(content[0], loudness[:m], log_mel[:m])
+        return heard, ExtractorState(wave_state, content_state, (loudness[m:], log_mel[m:]))
 
     def content(self, wave: Tensor) -> Tensor:
         """Hear the content of a whole wave [N] alone: [N // 160, C]."""
-        content, _, _ = self.step(wave, self.fresh_state(), last=True)
-        return content
+        heard, _ = self.step(wave, self.fresh_state(), last=True)
+        return heard.content
 
     def whole(self, wave: Tensor, f0_hz: Tensor) -> Frames:
         """Hear a whole wave [N] with its pitch [N // 160] (Hz, 0 where unvoiced)."""
-        content, loudness, _ = self.step(wave, self.fresh_state(), last=True)
-        return Frames(content, f0_hz, f0_hz > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
+        heard, _ = self.step(wave, self.fresh_state(), last=True)
+        return heard.frames(f0_hz)

@@ -98,8 +98,8 @@ class FeatureMaker:
         wave_16k = resample(wave, SAMPLE_RATE_HZ, self._hearing.frame_rate_hz)
         extractor = self._extractor
         tensor = torch.from_numpy(wave_16k).to(self._settings.device)
-        content, loudness, _ = extractor.step(tensor, extractor.fresh_state(), last=True)
-        return content.cpu(), loudness.cpu()
+        heard, _ = extractor.step(tensor, extractor.fresh_state(), last=True)
+        return heard.content.cpu(), heard.loudness.cpu()
 
     @functools.cached_property
     def _extractor(self) -> FrameExtractor:

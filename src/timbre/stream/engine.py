@@ -13,7 +13,6 @@ from timbre.config.convert import ConvertSettings
 from timbre.config.fast import N_FFT
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from timbre.errors import AudioError, SettingsError
-from timbre.features.frames import Frames
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import load_tracker
@@ -57,14 +56,13 @@ class StreamConverter:
         if not np.isfinite(wave).all():
             raise AudioError("the block holds NaN or infinity; check the sound device or the program that sends it")
         device = self._voice.base.device
-        heard = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(device)
-        content, loudness, self._state = self._voice.extractor.step(heard, self._state, last=last)
+        block = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(device)
+        heard, self._state = self._voice.extractor.step(block, self._state, last=last)
         self._wave = np.concatenate((self._wave, wave))
-        n = content.shape[0]
-        f0_hz = torch.from_numpy(self._pitch(n + LOOKAHEAD_FRAMES)).to(device) if n else content.new_zeros(0)
+        n = len(heard.content)
+        f0_hz = torch.from_numpy(self._pitch(n + LOOKAHEAD_FRAMES)).to(device) if n else block.new_zeros(0)
         self._n_frames += n
-        frames = Frames(content, f0_hz[:n], f0_hz[:n] > 0, loudness, HOP_SAMPLES, SAMPLE_RATE_HZ)
-        sound = self._renderer.push(frames, f0_ahead_hz=f0_hz[n:] if n else None, last=last)
+        sound = self._renderer.push(heard.frames(f0_hz[:n]), f0_ahead_hz=f0_hz[n:] if n else None, last=last)
         return sound.cpu().numpy()
 
     def _pitch(self, count: int) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ from timbre.voice.equaliser import make_equaliser
 from timbre.voice.mean_spectra import MeanSpectra, SpectralRecentring
 from timbre.voice.render import FastRenderer
 from timbre.voice.saving import new_voice
+from timbre.voice.source_detail import SourceDetail
 
 REFERENCE_FILE, DECODER_FILE = "reference.safetensors", "decoder.safetensors"
 
@@ -80,11 +81,14 @@ class FastVoice:
 
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
         """Begin a rendering; `settings` gives retrieval ratio and seed."""
+        goal, basis = self.reference.mean_spectra, self.base.networks.content.frontend.mel_basis
+        share = settings.source_detail
         return FastRenderer(
             self.base.networks,
             self._timbre,
             self._equaliser,
-            SpectralRecentring(self.reference.mean_spectra, self.reference.content, self._bands),
+            SpectralRecentring(goal, self.reference.content, self._bands),
+            SourceDetail(share, goal.directions, basis, self._bands) if share else None,
             self.reference.content,
             settings.retrieval_ratio,
             settings.seed,

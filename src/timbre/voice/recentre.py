@@ -30,8 +30,10 @@ class LoudFrames:
         self._n_frames = 0
 
     def __call__(self, loudness: Tensor) -> Tensor:
-        """Loudness [n] (log power) of the next frames, n > 0 -> 1 where loud, else 0 [n]."""
+        """Loudness [n] (log power) of the next frames -> 1 where loud, else 0 [n]."""
         n = len(loudness)
+        if n == 0:
+            return loudness
         sums = self._sum + loudness.cumsum(dim=0)
         counts = torch.arange(self._n_frames + 1, self._n_frames + n + 1, device=loudness.device)
         self._sum = sums[-1]
@@ -51,13 +53,12 @@ class Recentring:
         self._bank_share = len(bank_content) / (len(bank_content) + TRUST_FRAMES)
         self._sum = torch.zeros_like(self.goal)  # of the loud frames so far
         self._n_loud = self.goal.new_zeros(())
-        self._loud_frames = LoudFrames(self.goal)
 
-    def __call__(self, content: Tensor, loudness: Tensor) -> Tensor:
-        """Content [n, C] and loudness [n] (log power) of the next frames -> the moved content [n, C]."""
+    def __call__(self, content: Tensor, loud: Tensor) -> Tensor:
+        """Content [n, C] of the next frames, which are `loud` [n] (1 or 0) -> the moved content [n, C]."""
         if len(content) == 0:
             return content
-        loud = self._loud_frames(loudness).unsqueeze(1)
+        loud = loud.unsqueeze(1)
         n_loud = self._n_loud + loud.cumsum(dim=0)  # [n, 1]
         sums = self._sum + (loud * content).cumsum(dim=0)
         mean = sums / n_loud.clamp(min=1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from timbre.config.fast import N_FFT, SAMPLE_RATE_HZ
+from timbre.dsp.frontend import N_MELS
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FilterSpectra, Timbre
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES, SynthesisState
@@ -16,7 +17,8 @@ from timbre.retrieval.nearest import mix_content
 from timbre.voice.base import FastNetworks
 from timbre.voice.equaliser import Equaliser
 from timbre.voice.mean_spectra import SpectralRecentring
-from timbre.voice.recentre import Recentring
+from timbre.voice.recentre import LoudFrames, Recentring
+from timbre.voice.source_detail import SourceDetail
 
 NOISE_BLOCK_FRAMES = 64
 HIGH_PITCH_HZ = 400.0
@@ -30,6 +32,13 @@ class _Waiting:
     content: Tensor  # [p, C]
     f0_hz: Tensor  # [p]
     loudness: Tensor  # [p]
+    loud: Tensor  # [p] 1 where it is loud, else 0
+    log_mel: Tensor  # [p, 80]; [p, 0] where nobody needs it
+
+    def split(self, n: int) -> tuple[_Waiting, _Waiting]:
+        """Return the first n frames and the rest."""
+        parts = tuple(vars(self).values())
+        return _Waiting(*(part[:n] for part in parts)), _Waiting(*(part[n:] for part in parts))
 
 
 class NoiseSource:
@@ -79,6 +88,7 @@ class FastRenderer:
         timbre: Timbre,
         equaliser: Equaliser,
         recentring: SpectralRecentring,
+        detail: SourceDetail | None,
         bank_content: Tensor,
         retrieval_ratio: float,
         seed: int,
@@ -86,11 +96,15 @@ class FastRenderer:
         like = bank_content
         self.networks, self.timbre, self.equaliser, self.bank_content = networks, timbre, equaliser, bank_content
         self.retrieval_ratio = retrieval_ratio
-        self._content_recentring, self._spectral_recentring = Recentring(bank_content), recentring
+        self._content_recentring, self._spectral_recentring, self._detail = Recentring(bank_content), recentring, detail
+        self._loud_frames = LoudFrames(like)
         self._noise = NoiseSource(seed)
         self._decoder: tuple[BlockState, ...] = networks.decoder.fresh_state(1, like)
         self._synthesis: SynthesisState = networks.synthesis.fresh_state(1, like)
-        self._waiting = _Waiting(like.new_zeros(0, like.shape[1]), like.new_zeros(0), like.new_zeros(0))
+        nothing = like.new_zeros(0)
+        self._waiting = _Waiting(
+            like.new_zeros(0, like.shape[1]), nothing, nothing, nothing, like.new_zeros(0, N_MELS if detail else 0)
+        )
         self._n_rendered = 0
 
     @torch.inference_mode()
@@ -101,36 +115,45 @@ class FastRenderer:
         nothing waits; otherwise the last two frames wait for the next push. With `last` nothing follows: the last
         pitch is held, and in all as many hops of sound have come out as frames were pushed.
         """
-        waiting = self._waiting
-        centred = self._content_recentring(frames.content, frames.loudness)
-        content = torch.cat((waiting.content, mix_content(centred, self.bank_content, self.retrieval_ratio)))
-        loudness = torch.cat((waiting.loudness, frames.loudness))
-        f0_hz = torch.cat((waiting.f0_hz, frames.f0_hz))
-        n = len(content)
+        held = self._held(frames)
+        n = len(held.content)
         if last and n:
-            f0_ahead_hz = f0_hz[-1:].expand(LOOKAHEAD_FRAMES)
+            f0_ahead_hz = held.f0_hz[-1:].expand(LOOKAHEAD_FRAMES)
         if f0_ahead_hz is None:
             n = max(0, n - LOOKAHEAD_FRAMES)
-            known = f0_hz
+            known = held.f0_hz
         else:
-            known = torch.cat((f0_hz, f0_ahead_hz))
-        self._waiting = _Waiting(content[n:], f0_hz[n:], loudness[n:])
-        sound = self._render(content[:n], known[: n + LOOKAHEAD_FRAMES], loudness[:n]) if n else content.new_zeros(0)
+            known = torch.cat((held.f0_hz, f0_ahead_hz))
+        ready, self._waiting = held.split(n)
+        sound = self._render(ready, known[: n + LOOKAHEAD_FRAMES]) if n else known.new_zeros(0)
         if last and self._n_rendered:
             sound = torch.cat((sound, self.networks.synthesis.flush(self._synthesis)[0]))
         return sound
 
-    def _render(self, content: Tensor, f0_hz: Tensor, loudness: Tensor) -> Tensor:
-        n = content.shape[0]
+    def _held(self, frames: Frames) -> _Waiting:
+        """Return the frames that waited and the new ones, whose content is moved towards the voice."""
+        loud = self._loud_frames(frames.loudness)
+        centred = self._content_recentring(frames.content, loud)
+        content = mix_content(centred, self.bank_content, self.retrieval_ratio)
+        log_mel = frames.log_mel if self._detail is not None else content.new_zeros(len(content), 0)
+        if log_mel is None:
+            raise ValueError("these frames have no log-mel, which source_detail needs")
+        new = (content, frames.f0_hz, frames.loudness, loud, log_mel)
+        return _Waiting(*(torch.cat(pair) for pair in zip(vars(self._waiting).values(), new, strict=True)))
+
+    def _render(self, ready: _Waiting, f0_hz: Tensor) -> Tensor:
+        n, content = len(ready.content), ready.content
         spectra: FilterSpectra
         spectra, self._decoder = self.networks.decoder.step(
-            content.unsqueeze(0), f0_hz[:n].unsqueeze(0), loudness.unsqueeze(0), self.timbre, self._decoder
+            content.unsqueeze(0), ready.f0_hz.unsqueeze(0), ready.loudness.unsqueeze(0), self.timbre, self._decoder
         )
         noise = self._noise.frames(self._n_rendered, n).to(content.device).unsqueeze(0)
         new_f0_hz = f0_hz if self._n_rendered == 0 else f0_hz[LOOKAHEAD_FRAMES:]
-        spectra = quiet_below_pitch(spectra, f0_hz[:n].unsqueeze(0))
+        spectra = quiet_below_pitch(spectra, ready.f0_hz.unsqueeze(0))
         spectra = self.equaliser.apply(spectra, content.unsqueeze(0))
-        spectra = self._spectral_recentring(spectra, f0_hz[:n], content, loudness)
+        spectra = self._spectral_recentring(spectra, ready.f0_hz, content, ready.loud)
+        if self._detail is not None:
+            spectra = self._detail(spectra, ready.f0_hz, content, ready.loud, ready.log_mel)
         sound, self._synthesis = self.networks.synthesis.step(spectra, new_f0_hz.unsqueeze(0), noise, self._synthesis)
         self._n_rendered += n
         return sound[0]

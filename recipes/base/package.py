@@ -34,7 +34,7 @@ from timbre.voice.fast import FastVoice
 from timbre.voice.reference import hear
 from timbre.voice.shelf import ASSETS
 
-VERSION = "4"
+VERSION = "4.1"
 MAX_REFERENCE_S = 180.0
 ENDS_HZ = (7_300.0, 8_500.0)  # between these most recordings end
 SMOOTHED_BINS = 5  # 215 Hz

@@ -63,6 +63,24 @@ def test_melody_follows_the_source(repository: Path, ada: LoadedVoice, name: str
     assert abs(np.median(cents)) < 8
 
 
+def treble_level_db(wave: NDArray[np.float32], low_hz: float, high_hz: float) -> NDArray[np.float64]:
+    """Return the mean power of a 44.1 kHz wave in steps of 172 Hz, in decibels."""
+    frames = np.lib.stride_tricks.sliding_window_view(wave, 1024)[::512] * np.hanning(1024)
+    bins = slice(round(low_hz / 44_100 * 1024), round(high_hz / 44_100 * 1024))
+    power = (np.abs(np.fft.rfft(frames)) ** 2).mean(axis=0)[bins]
+    return np.asarray(10 * np.log10(power[: len(power) // 4 * 4].reshape(-1, 4).mean(axis=1) + 1e-12))
+
+
+@pytest.mark.parametrize("name", ["ada", "finn", "greta", "ravi"])
+def test_no_voice_whistles_in_the_treble(repository: Path, name: str) -> None:
+    converted = timbre.load_voice(name).convert(*phrase(repository, "spoken"))
+    below, top = treble_level_db(converted, 12_000, 17_000), treble_level_db(converted, 17_500, 22_000)
+    assert top.max() < np.median(below) + 6
+    end = treble_level_db(converted, 7_000, 10_000)  # most recordings of the training end at 8 kHz
+    depths = [min(end[:at].max(), end[at + 1 :].max()) - end[at] for at in range(1, len(end) - 1)]
+    assert max(depths) < 8  # no notch
+
+
 def test_chunks_join_without_a_trace(repository: Path, ada: LoadedVoice) -> None:
     wave, rate = phrase(repository, "sung")
     whole = ada.convert(wave, rate, timbre.ConvertSettings(max_chunk_s=600.0))

@@ -32,13 +32,18 @@ def shift_and_warp(source: MonoWave, references: Sequence[MonoWave], whole_octav
     return _synthesise(source, pitch_ratio=2.0**octaves, formant_ratio=warp)
 
 
-def sing_vowel(song: MonoWave, voice: MonoWave, rng: np.random.Generator) -> MonoWave | None:
-    """Hold one vowel of `voice` on the notes of `song`, moved by whole octaves, and with its levels.
+def sing_vowels(song: MonoWave, voices: Sequence[MonoWave], rng: np.random.Generator) -> list[MonoWave | None]:
+    """Hold one vowel of each voice on the notes of `song`, moved by whole octaves, and with its levels.
 
-    The vowel is 80 ms from a voiced stretch of the louder half, drawn by `rng` and played to and fro. None where the
-    voice has no such stretch. Both waves must have the same rate.
+    The vowel is 80 ms from a voiced stretch of the louder half, drawn by `rng` and played to and fro. None where a
+    voice has no such stretch. All waves must have the same rate.
     """
-    sung, spoken = _analyse(song), _analyse(voice)
+    sung = _analyse(song)
+    held = (_vowel_on(sung, _analyse(voice), rng) for voice in voices)
+    return [None if one is None else _render(one, song) for one in held]
+
+
+def _vowel_on(sung: _Analysis, spoken: _Analysis, rng: np.random.Generator) -> _Analysis | None:
     voiced = spoken.f0_hz > 0
     power = spoken.envelope.sum(axis=1)
     whole = np.convolve(voiced, np.ones(_VOWEL_FRAMES), mode="valid") == _VOWEL_FRAMES
@@ -47,11 +52,10 @@ def sing_vowel(song: MonoWave, voice: MonoWave, rng: np.random.Generator) -> Mon
     if len(starts) == 0 or not np.any(sung.f0_hz > 0):
         return None
     octaves = round(float(np.log2(np.median(spoken.f0_hz[voiced]) / np.median(sung.f0_hz[sung.f0_hz > 0]))))
-    there_and_back = np.concatenate((np.arange(_VOWEL_FRAMES), np.arange(_VOWEL_FRAMES)[-2:0:-1]))
-    frames = rng.choice(starts) + np.resize(there_and_back, len(sung.f0_hz))
-    level = np.sqrt(sung.envelope.sum(axis=1) / power[frames])[:, None]
-    held = _Analysis(sung.f0_hz * 2.0**octaves, spoken.envelope[frames] * level**2, spoken.aperiodicity[frames])
-    return _render(held, song)
+    there = np.arange(_VOWEL_FRAMES)
+    frames = rng.choice(starts) + np.resize(np.concatenate((there, there[-2:0:-1])), len(sung.f0_hz))
+    louder = (sung.envelope.sum(axis=1) / power[frames])[:, None]
+    return _Analysis(sung.f0_hz * 2.0**octaves, spoken.envelope[frames] * louder, spoken.aperiodicity[frames])
 
 
 @dataclass(frozen=True)

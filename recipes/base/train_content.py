@@ -36,6 +36,7 @@ from recipes.base.training import (
     load_checkpoint,
     prepare_device,
     run,
+    set_rate,
     stage_parser,
 )
 from timbre.config.fast import ContentShape
@@ -217,8 +218,7 @@ class ContentTraining:
 
     def step(self, progress: float, step: int, meter: Meter) -> None:
         """Take one optimizer step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * cosine_rate(progress, step)
+        set_rate(self.optimizer, self.rate * cosine_rate(progress, step))
         losses = self.losses(14, 0) if self.synthetic_only else self.losses(2, 7)
         descend(losses, self.optimizer, self.encoder)
         self.averaged.update(self.encoder, step)

@@ -62,6 +62,7 @@ from recipes.base.training import (
     load_encoder,
     prepare_device,
     run,
+    set_rate,
     stage_parser,
 )
 from timbre.config.fast import ContentShape, SpeakerShape
@@ -170,8 +171,7 @@ class DecoderTraining:
 
     def step(self, progress: float, step: int, meter: Meter) -> None:
         """Take one optimizer step (and one of the discriminators)."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * group["share"] * cosine_rate(progress, step)
+        set_rate(self.optimizer, self.rate * cosine_rate(progress, step))
         if self.means is not None:
             self.means.keep_fresh(self.averaged_encoder.module)
         attempt = self.renderer.attempt(self.sampler.draw())

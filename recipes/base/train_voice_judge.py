@@ -1,6 +1,6 @@
-"""Stage: train a speaker encoder that judges voices while encoder and decoder learn; nothing of it ships.
+"""Train a speaker encoder that judges voices while encoder and decoder learn; no stage of what ships needs it.
 
-    python -m recipes.base.train_voice_judge --cache CACHE --name judge --steps 3000
+    python -m recipes.base.train_voice_judge --cache CACHE --name judge --steps 2500
 
 The speaker encoder that ships learns beside the decoder, from plain copies and for the decoder's use. This one is
 larger, stands still, and was told apart under noise and colour: recordings at three speeds are three voices (speed
@@ -29,6 +29,7 @@ from recipes.base.training import (
     load_checkpoint,
     prepare_device,
     run,
+    set_rate,
     stage_parser,
 )
 from timbre.dsp.frontend import N_MELS, SpectralFrontend
@@ -119,8 +120,7 @@ class VoiceJudgeTraining:
 
     def step(self, progress: float, step: int, meter: Meter) -> None:
         """Take one optimizer step."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate * cosine_rate(progress, step)
+        set_rate(self.optimizer, self.rate * cosine_rate(progress, step))
         rng = self.chance.rng
         n_frames = int(rng.integers(*FRAMES, endpoint=True))
         speed = int(rng.integers(len(SPEEDS)))

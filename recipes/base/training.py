@@ -73,6 +73,12 @@ def stage_parser(about: str | None, rate: float, seed: int) -> argparse.Argument
     return parser
 
 
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Set the learning rate of all groups of parameters; a group with a "share" gets that share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("share", 1.0)
+
+
 def descend(losses: dict[str, Tensor], optimizer: torch.optim.Optimizer, clipped: nn.Module) -> None:
     """Take one step down the sum of `losses`; the gradient of `clipped` is at most 5 long."""
     optimizer.zero_grad(set_to_none=True)

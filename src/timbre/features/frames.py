@@ -17,6 +17,4 @@ class Frames:
     loudness: Tensor  # [T]    natural log of the mean power of the frame
     hop_samples: int  # at sample_rate_hz
     sample_rate_hz: int
-    log_mel: Tensor | None = (
-        None  # [T, 80] natural log of mel band powers, where the front end was `timbre.dsp.frontend`
-    )
+    log_mel: Tensor | None = None  # [T, 80] of `timbre.dsp.frontend`, where that heard the sound

@@ -26,6 +26,10 @@ class Bands:
     to_bins: Tensor  # [80, bins] draws band values in lines between band centres, held beyond the outer ones
     of_bins: Tensor  # [bins, 80] mean power of each band
 
+    def log_powers(self, power: Tensor) -> Tensor:
+        """Power of the filters [1, T, bins] -> natural log of band powers [T, 80]."""
+        return torch.log(power[0] @ self.of_bins)
+
 
 def make_bands(frontend: SpectralFrontend) -> Bands:
     """Return the bands of the encoder's front end, on its device."""
@@ -34,9 +38,14 @@ def make_bands(frontend: SpectralFrontend) -> Bands:
     return Bands(_drawing(like), of_bins.contiguous().to(like.device))
 
 
+def band_centres_hz(mel_basis: Tensor) -> Tensor:
+    """Return the centre of each band [80] of a mel basis [encoder bins, 80]."""
+    bins = torch.arange(len(mel_basis), device=mel_basis.device).unsqueeze(1)
+    return (bins * mel_basis).sum(dim=0) / mel_basis.sum(dim=0) * (ENCODER_RATE_HZ / ENCODER_N_FFT)
+
+
 def _drawing(basis: Tensor) -> Tensor:
-    step_hz = ENCODER_RATE_HZ / ENCODER_N_FFT  # basis is [encoder bins, 80]
-    centres_hz = (torch.arange(len(basis), device=basis.device).unsqueeze(1) * basis).sum(0) / basis.sum(0) * step_hz
+    centres_hz = band_centres_hz(basis)
     bins_hz = torch.arange(N_FFT // 2 + 1, device=basis.device) * (SAMPLE_RATE_HZ / N_FFT)
     above = torch.searchsorted(centres_hz, bins_hz).clamp(1, N_MELS - 1)
     low, high = centres_hz[above - 1], centres_hz[above]

@@ -64,7 +64,7 @@ class SpectralRecentring:
         if len(content) == 0:
             return spectra
         power = drawn_power(spectra, f0_hz.unsqueeze(0))
-        shapes = shape_of(torch.log(power[0] @ self.bands.of_bins))
+        shapes = shape_of(self.bands.log_powers(power))
         frames = functional.normalize(content, dim=-1)
         blocks = self._means.push(frames, loud, torch.cat((shapes, frames), dim=1))
         return raised_evenly(spectra, power, torch.cat([self._correction(block) for block in blocks]), self.bands)

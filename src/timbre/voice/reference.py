@@ -154,7 +154,7 @@ def _gather(base: Base, speaker: Tensor, segments: Sequence[_Segment]) -> Refere
     equaliser = make_equaliser(content[loud], correction, bands)
     louder = loud[loudness[loud] >= loudness.mean()]  # as a conversion counts only those
     corrected = equaliser.apply(drawn.frames(louder), content[louder].unsqueeze(0))
-    log_powers = torch.log(drawn_power(corrected, f0_hz[louder].unsqueeze(0))[0] @ bands.of_bins)
+    log_powers = bands.log_powers(drawn_power(corrected, f0_hz[louder].unsqueeze(0)))
     classes = measure_mean_spectra(content[louder], log_powers)
     return Reference(speaker, *kept, correction, classes.directions, classes.log_powers, classes.n_frames)
 

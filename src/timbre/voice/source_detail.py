@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from timbre.dsp.frontend import N_FFT, SAMPLE_RATE_HZ
 from timbre.models.fast.decoder import FilterSpectra
-from timbre.voice.bands import Bands, drawn_power, smoothed
+from timbre.voice.bands import Bands, band_centres_hz, drawn_power, smoothed
 from timbre.voice.sound_classes import ClassBlock, ClassMeans, raised_evenly, shape_of
 
 TRUST_FRAMES = 5  # of a class, after which half of what is lost is known
@@ -23,7 +22,7 @@ SMOOTHING_BANDS = 3
 
 
 class SourceDetail:
-    """A running correction: each frame is moved by `share` (0 to 1) of what it lost against its source."""
+    """A running correction: each frame is moved by `share` (up to 1) of what it lost against its source."""
 
     def __init__(self, share: float, directions: Tensor, mel_basis: Tensor, bands: Bands) -> None:
         self.share, self.bands = share, bands
@@ -37,11 +36,10 @@ class SourceDetail:
 
         Its frames are `loud` [n] (1 or 0).
         """
-        if self.share == 0 or len(content) == 0:
+        if len(content) == 0:
             return spectra
         power = drawn_power(spectra, f0_hz.unsqueeze(0))
-        made = shape_of(torch.log(power[0] @ self.bands.of_bins))
-        lost = shape_of(torch.log(log_mel.exp() @ self._smooth)) - made
+        lost = shape_of(torch.log(log_mel.exp() @ self._smooth)) - shape_of(self.bands.log_powers(power))
         blocks = self._means.push(functional.normalize(content, dim=-1), loud, lost)
         return raised_evenly(spectra, power, torch.cat([self._correction(block) for block in blocks]), self.bands)
 
@@ -54,9 +52,6 @@ class SourceDetail:
 
 def _smoothing(mel_basis: Tensor) -> Tensor:
     """Return the matrix [80, 80] from band powers (from the right) to mean powers over 250 Hz around each band."""
-    n_bins = len(mel_basis)  # mel_basis is [bins, 80]
-    bin_hz = torch.arange(n_bins, device=mel_basis.device).unsqueeze(1) * (SAMPLE_RATE_HZ / N_FFT)
-    width = mel_basis.sum(dim=0)
-    centre_hz = (bin_hz * mel_basis).sum(dim=0) / width
+    width, centre_hz = mel_basis.sum(dim=0), band_centres_hz(mel_basis)
     near = (centre_hz.unsqueeze(1) - centre_hz).abs() <= HARMONICS_HZ / 2  # [from, to]
     return near / (near * width.unsqueeze(1)).sum(dim=0)

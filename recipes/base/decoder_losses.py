@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from recipes.base.corpus import FRAME_16K, FRAME_44K, frames, moved
 from recipes.base.decoder_rendering import Attempt
-from recipes.base.losses import Discriminators, EnvelopeLoss
+from recipes.base.losses import Discriminators, EnvelopeLoss, level_loss
 from recipes.base.resampling import stretch_time
 from recipes.base.teacher import HeardAlike
 from recipes.base.train_voice_judge import VoiceJudge
@@ -36,6 +36,7 @@ class JointBalance:
     voice: float = 0.0  # what the voice judge hears in conversions: the cosine,
     voice_class: float = 0.0  # and the class
     envelope: float = 0.0
+    level: float = 0.0  # of conversions, against that of the recording
     phone: float = 0.1
     distance: float = 0.1  # from the encoder's earlier content
 
@@ -45,7 +46,7 @@ PRECISE_BALANCE = JointBalance(
     encoder_rate_share=1.0, same=1.0, said=1.0, who=0.2, unlike=1.0, envelope=0.6, distance=0.03
 )
 VOICE_BALANCE = replace(PRECISE_BALANCE, who=0.4, unlike=2.0)
-JUDGED_BALANCE = replace(PRECISE_BALANCE, who=0.2, unlike=1.0, voice=1.5, voice_class=0.15)
+JUDGED_BALANCE = replace(PRECISE_BALANCE, who=0.2, unlike=1.0, voice=1.5, voice_class=0.15, level=0.3)
 
 
 class SpeakerClasses(nn.Module):
@@ -121,7 +122,8 @@ class ListeningJudge:
         copies, exchanged = slice(batch.n_copies), slice(batch.n_copies, None)
         under_noise = (made, target) if batch.noise_db is None else _under_noise(made, target, batch.noise_db)
         same, said = self.heard_alike(*under_noise, batch.n_copies)
-        log_mel = self.frontend.log_mel(self.frontend.power(made[exchanged]))
+        power = self.frontend.power(made[exchanged])
+        log_mel = self.frontend.log_mel(power)
         with torch.autocast(made.device.type, torch.bfloat16):
             vector = self.speaker(relative_log_mel(log_mel))
         unlike = 1 - (vector * attempt.vector[exchanged].detach()).sum(dim=-1).mean()
@@ -129,6 +131,9 @@ class ListeningJudge:
         if balance.envelope:
             envelope = self.envelope_loss(made[copies], target[copies], attempt.bandwidth_hz[copies])
             losses["envelope"] = balance.envelope * envelope
+        if balance.level:
+            loudness = self.frontend.loudness(self.frontend.power(target[exchanged]))
+            losses["level"] = balance.level * level_loss(self.frontend.loudness(power), loudness)
         if batch.warp == 1:
             losses["who"] = balance.who * self.classes(vector, attempt.speakers[exchanged])
         if self.voice_judge is not None:

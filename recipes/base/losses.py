@@ -1,4 +1,4 @@
-"""What judges the decoder beside the losses of `timbre.train`: discriminators, and the envelope in mel bands."""
+"""What judges the decoder beside the losses of `timbre.train`: discriminators, the envelope in bands, the level."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from timbre.nn.conv import FrameConv
 from timbre.train.spectral_loss import BANDWIDTH_SHARE, MAGNITUDE_FLOOR, band_mask, powers
 
 ENVELOPE_FLOOR = 1e-4  # of the mean power of a band over time; what is quieter counts less
+LEVEL_FRAMES = 25  # over which a level is a mean: a quarter of a second
+LEVEL_TOLERANCE = 0.23  # nats of power, 1 dB: another voice says the same with other levels
+LEVEL_RANGE = 6.9  # nats of power, 30 dB below the loudest; quieter levels do not count
 
 
 class SpectrogramDiscriminator(nn.Module):
@@ -87,3 +90,13 @@ class EnvelopeLoss:
         floor = ENVELOPE_FLOOR * want.mean(dim=1, keepdim=True) + 1e-9
         difference = (torch.log(have + floor) - torch.log(want + floor)).abs() * known
         return difference.sum() / known.expand_as(difference).sum()
+
+
+def level_loss(made: Tensor, target: Tensor) -> Tensor:
+    """Return by how much levels differ beyond the tolerance, in nats of power, from loudness [B, T] every 10 ms."""
+    have, want = (
+        torch.log(functional.avg_pool1d(loudness.exp().unsqueeze(1), LEVEL_FRAMES, 5)) for loudness in (made, target)
+    )
+    counts = want > want.amax(dim=-1, keepdim=True) - LEVEL_RANGE
+    beyond = functional.relu((have - want).abs() - LEVEL_TOLERANCE) * counts
+    return beyond.sum() / counts.sum()

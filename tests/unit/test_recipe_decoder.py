@@ -25,7 +25,7 @@ from recipes.base.decoder_batches import (
 )
 from recipes.base.decoder_content import LearnedContent
 from recipes.base.decoder_rendering import FADING_FRAMES, RENDERED_FRAMES, Renderer, VoiceNetworks
-from recipes.base.losses import EnvelopeLoss
+from recipes.base.losses import LEVEL_TOLERANCE, EnvelopeLoss, level_loss
 from recipes.base.recentring import ContentMeans, without_mean_of_change
 from recipes.base.resampling import stretch_time
 from timbre.config.fast import ContentShape, DecoderShape
@@ -243,3 +243,19 @@ def test_an_echo_takes_the_place_of_the_perturbed_copy(recordings: Recordings) -
     torch.testing.assert_close(heard[:ECHOES, settled], wanted[:, settled].float(), atol=0.02, rtol=0.02)
     assert (heard[:ECHOES] - without[:ECHOES]).abs().mean() > 0.1
     torch.testing.assert_close(heard[ECHOES:], without[ECHOES:])
+
+
+def test_levels_may_differ_by_the_tolerance_only() -> None:
+    level = torch.linspace(-4, -2, 200).expand(2, -1)
+    assert level_loss(level + 0.9 * LEVEL_TOLERANCE, level).item() == 0
+    for difference in (1.5, -1.5):
+        assert level_loss(level + difference, level).item() == pytest.approx(1.5 - LEVEL_TOLERANCE, abs=1e-5)
+
+
+def test_level_is_slow_and_pauses_do_not_count() -> None:
+    level = torch.full((1, 200), -2.0)
+    flutter = level + 0.2 * torch.tensor([1.0, -1.0]).repeat(100)
+    assert level_loss(flutter, level).item() == 0
+    paused = torch.cat((level, level - 10), dim=1)
+    louder_pause = torch.cat((level, level - 5), dim=1)
+    assert level_loss(louder_pause, paused).item() < 0.05

@@ -2,13 +2,15 @@
 
     python -m benchmarks.conversion [--voice ada] [--seconds 10 60 300]
 
-One thread, after loading. Two variants in the same run: chunks of 30 s (the default) and the whole sound as one chunk.
+One thread, after loading. Four variants in the same run: the defaults (chunks of 8 s, precision auto), float32,
+and float32 in chunks of 30 s and in one.
 The source is speech-like sound made here (a gliding voiced tone with pauses), so no recording is needed.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import time
@@ -16,7 +18,12 @@ from pathlib import Path
 
 import numpy as np
 
-VARIANTS = (("chunks of 30 s", 30.0), ("one chunk", 600.0))
+VARIANTS: dict[str, dict[str, object]] = {
+    "defaults": {},
+    "float32": {"precision": "exact"},
+    "float32, 30 s": {"precision": "exact", "max_chunk_s": 30.0},
+    "float32, one chunk": {"precision": "exact", "max_chunk_s": 600.0},
+}
 
 
 def speech_like(seconds: float, sample_rate_hz: int = 44_100) -> np.ndarray:
@@ -36,7 +43,7 @@ def memory_mb(field: str) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
-def measure(voice_name: str, seconds: float, max_chunk_s: float, pitch: str) -> None:
+def measure(voice_name: str, seconds: float, options: dict[str, object]) -> None:
     """Print processor seconds per second of sound and the memory above the loaded process (run in its own process)."""
     import torch
 
@@ -44,7 +51,7 @@ def measure(voice_name: str, seconds: float, max_chunk_s: float, pitch: str) -> 
 
     torch.set_num_threads(1)
     voice = timbre.load_voice(voice_name)
-    settings = timbre.ConvertSettings(max_chunk_s=max_chunk_s, pitch=pitch)
+    settings = timbre.ConvertSettings.from_mapping(options)
     voice.convert(speech_like(2.0), 44_100, settings)  # warm: all code loaded, all buffers touched once
     wave = speech_like(seconds)
     Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak, which making the source has raised
@@ -61,34 +68,26 @@ def main() -> None:
     parser.add_argument("--voice", default="ada")
     parser.add_argument("--pitch", default="auto")
     parser.add_argument("--seconds", type=float, nargs="+", default=[10.0, 60.0, 300.0])
-    parser.add_argument("--one", nargs=2, type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        measure(arguments.voice, arguments.one[0], arguments.one[1], arguments.pitch)
+        measure(arguments.voice, float(arguments.one[0]), json.loads(arguments.one[1]))
         return
     from benchmarks.conditions import conditions
 
     print(conditions())
-    print(f"{'length':>8}  {'variant':<16} {'CPU s per s':>12} {'memory above loaded':>20}")
+    print(f"{'length':>8}  {'variant':<18} {'CPU s per s':>12} {'ratio':>6} {'memory above loaded':>20}")
+    command = [sys.executable, "-m", "benchmarks.conversion", "--voice", arguments.voice, "--one"]
     for seconds in arguments.seconds:
-        spent = {}
-        for name, chunk_s in VARIANTS:
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.conversion",
-                "--voice",
-                arguments.voice,
-                "--pitch",
-                arguments.pitch,
-            ]
-            answer = subprocess.run(
-                [*command, "--one", str(seconds), str(chunk_s)], capture_output=True, text=True, check=True
-            ).stdout.split()
-            spent[name] = float(answer[0])
-            print(f"{seconds:>6.0f} s  {name:<16} {spent[name]:>12.4f} {answer[1]:>17} MB")
-        first, second = spent.values()
-        print(f"{'':>8}  ratio {first / second:.2f}")
+        first = 0.0
+        for name, variant in VARIANTS.items():
+            options = json.dumps({"pitch": arguments.pitch, **variant})
+            answer = subprocess.run([*command, str(seconds), options], capture_output=True, text=True, check=True)
+            spent, megabytes = answer.stdout.split()
+            first = first or float(spent)
+            print(
+                f"{seconds:>6.0f} s  {name:<18} {float(spent):>12.4f} {float(spent) / first:>6.2f} {megabytes:>17} MB"
+            )
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ CEILING = np.float32(10 ** (CEILING_DB / 20))
 
 
 def convert(wave: NDArray[Any], rate: int = 16_000, **options: object) -> NDArray[np.float32]:
-    return VOICE.convert(wave, rate, ConvertSettings.from_mapping({"pitch": "pm", **options}))
+    return VOICE.convert(wave, rate, ConvertSettings.from_mapping({"pitch": "pm", "precision": "exact", **options}))
 
 
 def check_clean(result: NDArray[np.float32], n_samples: int, rate: int) -> None:

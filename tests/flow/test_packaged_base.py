@@ -12,6 +12,7 @@ import timbre
 from timbre.audio.reader import read_audio
 from timbre.audio.resample import resample
 from timbre.convert.arrays import LoadedVoice
+from timbre.nn.precision import reduced_type
 from timbre.pitch.pm import PmTracker
 from timbre.pitch.trackers import load_tracker
 from timbre.stream.engine import StreamConverter
@@ -87,6 +88,14 @@ def test_chunks_join_without_a_trace(repository: Path, ada: LoadedVoice) -> None
     chunked = ada.convert(wave, rate, timbre.ConvertSettings(max_chunk_s=1.0))
     difference_db = 10 * np.log10(np.mean((whole - chunked) ** 2) / np.mean(whole**2) + 1e-20)
     assert difference_db < -50
+
+
+def test_reduced_precision_is_not_heard(repository: Path, ada: LoadedVoice) -> None:
+    wave, rate = phrase(repository, "spoken")
+    exact, quick = (ada.convert(wave, rate, timbre.ConvertSettings(precision=each)) for each in ("exact", "auto"))
+    difference_db = 10 * np.log10(np.mean((exact - quick) ** 2) / np.mean(exact**2) + 1e-20)
+    assert difference_db < -45
+    assert (difference_db > -120) == (reduced_type("auto", "cpu") is not None)
 
 
 @pytest.mark.parametrize("source_detail", [0.0, 0.5])

@@ -54,6 +54,24 @@ def test_stack_knows_how_far_it_looks() -> None:
     assert (touched.min().item(), touched.max().item()) == (20 - stack.lookahead_frames, 20 + stack.context_frames)
 
 
+@pytest.mark.parametrize("block", BLOCKS)
+def test_reduced_products_in_steps_are_near_the_exact_whole(block: int) -> None:
+    torch.manual_seed(0)
+    stack = ResidualStack([ResidualBlock(32, 48, 5, lookahead_frames=2), ResidualBlock(32, 48, 3, dilation=2)])
+    liven(stack)
+    x = torch.randn(1, N_FRAMES, 32)
+    exact, reduced = stack(x), stack.reduced(torch.bfloat16)
+    state, parts = reduced.fresh_state(1, x), []
+    for cut in cuts(block, N_FRAMES):
+        y, state = reduced.step(x[:, cut], state, last=cut.stop == N_FRAMES)
+        parts.append(y)
+    made = torch.cat(parts, dim=1)
+    assert made.dtype == torch.float32
+    error = (made - exact).square().mean() / (exact - x).square().mean()
+    assert 1e-9 < error < 1e-4  # it is reduced, and near
+    assert torch.equal(stack(x), exact)  # the stack itself stays as it was
+
+
 @pytest.mark.parametrize("block", [*BLOCKS, 177, 1600])
 def test_frontend_in_steps_equals_whole(block: int) -> None:
     torch.manual_seed(0)

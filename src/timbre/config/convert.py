@@ -45,7 +45,10 @@ class ConvertSettings(Settings):
         choices=("mute", "keep", "convert"),
     )
     max_chunk_s: float | None = option(
-        None, "longest stretch rendered at once, by default 30; bounds the memory, not the sound", low=0.1, high=600
+        None,
+        "longest stretch rendered at once, by default 8 (fast) or 30; bounds the memory, not the sound",
+        low=0.1,
+        high=600,
     )
     crossfade_s: float = option(0.01, "length of the fade at the borders of muted silence and at joins", low=0, high=5)
     loudness_envelope: float = option(
@@ -105,7 +108,6 @@ class ConvertSettings(Settings):
         "auto",
         "exact is float32 throughout, fast reduced where no ear can tell, auto fast where the device has units for it",
         choices=("auto", "exact", "fast"),
-        family="sovits",
     )
     device: str = option("cpu", "where to compute: cpu, cuda, cuda:N or mps")
     threads: int = option(0, "CPU threads; 0 leaves the choice to PyTorch", low=0, high=1024)
@@ -136,5 +138,5 @@ class ConvertSettings(Settings):
 
     @property
     def longest_chunk_s(self) -> float:
-        """`max_chunk_s` or its default."""
+        """`max_chunk_s` or the default where chunks are joined."""
         return 30.0 if self.max_chunk_s is None else self.max_chunk_s

@@ -22,6 +22,8 @@ from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
 
 Wave = NDArray[np.float32]
+# Of voices that carry their state on: longer chunks leave the processor's caches, and each one has a fixed cost.
+STREAMED_CHUNK_S = 8.0
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,10 @@ def _stream(
     device = voice.base.device
     assert scanned.f0_hz is not None
     f0_hz = torch.from_numpy(scanned.f0_hz * np.float32(2 ** (shift_semitones / 12))).to(device)
-    extractor, renderer = voice.extractor, voice.renderer(settings)
+    extractor, renderer = voice.extractor(settings), voice.renderer(settings)
     state, n_frames = extractor.fresh_state(), 0
-    chunk_samples = max(1, round(settings.longest_chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
+    chunk_s = settings.max_chunk_s or STREAMED_CHUNK_S
+    chunk_samples = max(1, round(chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
     for wave, last in _cut(mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ), chunk_samples):
         heard, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
         frames = heard.frames(f0_hz[n_frames : n_frames + len(heard.content)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,8 +33,11 @@ class ResidualBlock(nn.Module):
     """x + Linear(GELU(conv(norm(x)))); the normalised input may be scaled and shifted by a condition vector (FiLM).
 
     After ConvNeXt (Liu et al. 2022) with a dense convolution; FiLM after Perez et al. 2018. The last layer is small,
-    so that a fresh stack is close to the identity.
+    so that a fresh stack is close to the identity. Where `number_type` is given, its two products are computed in that
+    type; norms, modulation and the sum stay as they are.
     """
+
+    number_type: torch.dtype | None = None
 
     def __init__(
         self,
@@ -70,7 +74,7 @@ class ResidualBlock(nn.Module):
 
     def fresh_state(self, batch: int, like: Tensor) -> BlockState:
         """Return the state before the first frame."""
-        conv = self.conv.fresh_state(batch, like)
+        conv = self.conv.fresh_state(batch, like[:0].to(self.number_type or like.dtype))
         return BlockState(conv, like.new_zeros(batch, 0, conv.shape[2]))
 
     def step(self, x: Tensor, state: BlockState, modulation: Modulation | None = None) -> tuple[Tensor, BlockState]:
@@ -86,14 +90,20 @@ class ResidualBlock(nn.Module):
         y = self.conv.flush(state.conv)
         return state.pending[:, : y.shape[1]] + self._after(y)
 
+    def reduce(self, number_type: torch.dtype) -> None:
+        """From now on compute the products in `number_type`."""
+        self.number_type = number_type
+        self.conv.to(number_type)
+        self.project.to(number_type)
+
     def _before(self, x: Tensor, modulation: Modulation | None) -> Tensor:
         y: Tensor = self.norm(x)
         if self.film is None:
-            return y.to(x.dtype)
+            return y.to(self.number_type or x.dtype)
         if modulation is None:
             raise ValueError("this block needs a modulation")
         modulated: Tensor = torch.addcmul(modulation.shift.to(y.dtype), y, modulation.scale.to(y.dtype))
-        return modulated.to(x.dtype)
+        return modulated.to(self.number_type or x.dtype)
 
     def _after(self, y: Tensor) -> Tensor:
         out: Tensor = self.project(_gelu(y))
@@ -154,6 +164,13 @@ class ResidualStack(nn.Module):
                 x = torch.cat((x, block.flush(block_state)), dim=1)
             following.append(block_state)
         return x, tuple(following)
+
+    def reduced(self, number_type: torch.dtype) -> ResidualStack:
+        """Return a copy whose blocks compute their products in `number_type`."""
+        stack = copy.deepcopy(self)
+        for block in stack._blocks():
+            block.reduce(number_type)
+        return stack
 
     def _blocks(self) -> list[ResidualBlock]:
         return list(self.blocks)  # type: ignore[arg-type]

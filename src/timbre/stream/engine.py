@@ -5,6 +5,8 @@ No devices here; whoever has them pushes what came in and plays what comes out.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -36,8 +38,9 @@ class StreamConverter:
         self._voice = voice
         self._tracker = tracker or load_tracker("pm")
         self._ratio = 2 ** (settings.pitch_shift / 12)
-        self._state = voice.extractor.fresh_state()
-        self._renderer = voice.renderer(settings)
+        exact = replace(settings, precision="exact")  # short steps gain nothing by less
+        self._extractor, self._renderer = voice.extractor(exact), voice.renderer(exact)
+        self._state = self._extractor.fresh_state()
         self._wave: NDArray[np.float32] = np.zeros(0, dtype=np.float32)  # what pitch still needs
         self._first_frame = 0  # of self._wave
         self._n_frames = 0  # content frames rendered
@@ -57,7 +60,7 @@ class StreamConverter:
             raise AudioError("the block holds NaN or infinity; check the sound device or the program that sends it")
         device = self._voice.base.device
         block = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(device)
-        heard, self._state = self._voice.extractor.step(block, self._state, last=last)
+        heard, self._state = self._extractor.step(block, self._state, last=last)
         self._wave = np.concatenate((self._wave, wave))
         n = len(heard.content)
         f0_hz = torch.from_numpy(self._pitch(n + LOOKAHEAD_FRAMES)).to(device) if n else block.new_zeros(0)

@@ -7,6 +7,7 @@ import functools
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -23,6 +24,7 @@ from timbre.speaker.fast import FastSpeakerEncoder
 from timbre.voice import shelf
 from timbre.weights.digest import sha256_of
 
+Module = TypeVar("Module", bound=nn.Module)
 BASE_NAME = "timbre-base"
 SHAPE_FILE, WEIGHTS_FILE = "base.json", "weights.safetensors"
 
@@ -52,9 +54,23 @@ class Base:
 
 def with_decoder(base: Base, decoder: FastDecoder) -> Base:
     """Return `base` with another decoder of its shape, for one voice; all else is shared with `base`."""
-    networks = copy.copy(base.networks)
-    networks._modules = {**base.networks._modules, "decoder": decoder}
-    return replace(base, networks=networks, is_tuned=True)
+    return replace(base, networks=_with_parts(base.networks, decoder=decoder), is_tuned=True)
+
+
+def with_reduced_products(base: Base, number_type: torch.dtype) -> Base:
+    """Return `base` with encoder and decoder that compute the products of their blocks in `number_type`."""
+    content, decoder = (
+        _with_parts(network, stack=network.stack.reduced(number_type))
+        for network in (base.networks.content, base.networks.decoder)
+    )
+    return replace(base, networks=_with_parts(base.networks, content=content, decoder=decoder))
+
+
+def _with_parts(module: Module, **parts: nn.Module) -> Module:
+    """Return a copy of `module` with other `parts`; it shares all else."""
+    copied = copy.copy(module)
+    copied._modules = {**module._modules, **parts}
+    return copied
 
 
 def load_base(folder: Path | None = None, device: str = "cpu") -> Base:

@@ -20,8 +20,9 @@ from timbre.errors import VoiceError
 from timbre.features.extract import FrameExtractor
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder, Timbre
+from timbre.nn.precision import precision_name, reduced_type
 from timbre.voice.bands import make_bands
-from timbre.voice.base import Base, with_decoder
+from timbre.voice.base import Base, with_decoder, with_reduced_products
 from timbre.voice.card import VoiceCard
 from timbre.voice.equaliser import make_equaliser
 from timbre.voice.mean_spectra import MeanSpectra, SpectralRecentring
@@ -65,26 +66,31 @@ class FastVoice:
     def __init__(self, card: VoiceCard, base: Base, reference: Reference) -> None:
         _check_base(card, base)
         self.card, self.base, self.reference = card, base, reference
-        self.extractor = FrameExtractor(base.networks.content)
+        self._reduced: Base | None = None
         self._bands = make_bands(base.networks.content.frontend)
         with torch.inference_mode():
             self._timbre = reference.timbre(base.networks.decoder)
             self._equaliser = make_equaliser(reference.content, reference.correction, self._bands)
 
     def check(self, settings: ConvertSettings) -> None:
-        """Raise SettingsError for settings that this family does not know."""
+        """Raise SettingsError for settings that this family does not know, DeviceError for a precision out of reach."""
         settings.check_family("fast", repr(self.card.name))
+        reduced_type(settings.precision, self.base.device)
 
     def computing(self, settings: ConvertSettings) -> tuple[str, ...]:
-        """Return notes on how it computes: this family always in float32, which needs no note."""
-        return ()
+        """Return notes on how it computes."""
+        return (f"computed in {precision_name(reduced_type(settings.precision, self.base.device))}",)
+
+    def extractor(self, settings: ConvertSettings) -> FrameExtractor:
+        """Return what hears the source."""
+        return FrameExtractor(self._base_at(settings).networks.content)
 
     def renderer(self, settings: ConvertSettings) -> FastRenderer:
-        """Begin a rendering; `settings` gives retrieval ratio and seed."""
+        """Begin a rendering; `settings` gives retrieval ratio, source detail, precision and seed."""
         goal, basis = self.reference.mean_spectra, self.base.networks.content.frontend.mel_basis
         share = settings.source_detail
         return FastRenderer(
-            self.base.networks,
+            self._base_at(settings).networks,
             self._timbre,
             self._equaliser,
             SpectralRecentring(goal, self.reference.content, self._bands),
@@ -97,6 +103,15 @@ class FastVoice:
     def render(self, frames: Frames, settings: ConvertSettings) -> Tensor:
         """Render frames [T] whole; returns sound [T * hop_samples] at `sample_rate_hz`."""
         return self.renderer(settings).push(frames, last=True)
+
+    def _base_at(self, settings: ConvertSettings) -> Base:
+        """Return the base that computes as precisely as `settings` say; DeviceError where the device cannot."""
+        number_type = reduced_type(settings.precision, self.base.device)
+        if number_type is None:
+            return self.base
+        if self._reduced is None:
+            self._reduced = with_reduced_products(self.base, number_type)
+        return self._reduced
 
     def save(self, folder: Path, *, force: bool = False, extras: Mapping[str, bytes] | None = None) -> VoiceCard:
         """Write the voice as a folder, all or nothing: voice.json, and in half precision reference.safetensors.

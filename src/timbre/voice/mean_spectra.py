@@ -21,6 +21,7 @@ from timbre.voice.sound_classes import ClassBlock, ClassMeans, counted, raised_e
 
 N_CLASSES = 16
 TRUST_FRAMES = 5  # of a class, after which half of its difference is trusted
+VARIETY_ENOUGH = 2 / 3  # of the reference's own variety within a class
 VARIETY_POWER = 2
 MAX_CORRECTION = 1.5  # natural log of amplitude, about 13 dB
 SMOOTHING_BANDS = 3
@@ -55,7 +56,8 @@ class SpectralRecentring:
         self.goal, self.bands = goal, bands
         frames = functional.normalize(bank_content, dim=-1)
         shares = shares_of(frames, goal.directions)
-        self._goal_variety = _variety(shares.T @ frames / counted(shares.sum(dim=0))).clamp(min=1e-3)
+        variety = _variety(shares.T @ frames / counted(shares.sum(dim=0)))
+        self._enough_variety = (VARIETY_ENOUGH * variety).clamp(min=1e-3)
         self._goal_trust = goal.n_frames / (goal.n_frames + TRUST_FRAMES)
         self._means = ClassMeans(goal.directions, goal.log_powers.shape[1] + goal.directions.shape[1])
 
@@ -72,7 +74,7 @@ class SpectralRecentring:
     def _correction(self, block: ClassBlock) -> Tensor:
         """Return the corrections [n, 80] of frames whose log powers and directions were heard."""
         shapes, directions = block.means.tensor_split((self.goal.log_powers.shape[1],), dim=2)
-        varied = (_variety(directions) / self._goal_variety).clamp(max=1) ** VARIETY_POWER
+        varied = (_variety(directions) / self._enough_variety).clamp(max=1) ** VARIETY_POWER
         trust = block.shares * self._goal_trust * varied * block.counts / (block.counts + TRUST_FRAMES)
         # Half, as log of power becomes log of amplitude.
         correction = 0.5 * torch.einsum("nk,nkb->nb", trust, self.goal.log_powers - shapes)

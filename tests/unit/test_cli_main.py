@@ -86,6 +86,8 @@ def test_only_the_asked_command_is_loaded(monkeypatch: pytest.MonkeyPatch) -> No
         (VoiceError("there is no voice 'nora';\nknown are: none"), 2, "there is no voice 'nora'; known are: none"),
         (_OwnCodeError("own code"), 5, "own code"),
         (PermissionError(13, "Permission denied", "out.wav"), 2, "out.wav: Permission denied"),
+        (MemoryError(), 2, cli._MEMORY_SENTENCE),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, cli._MEMORY_SENTENCE),
         (KeyboardInterrupt(), 130, "interrupted"),
         (typer.Abort(), 130, "interrupted"),
     ],

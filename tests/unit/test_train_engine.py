@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -58,7 +59,9 @@ class Counter:
 
 def train(trainee: Counter, run: Path, **settings: object) -> Ended:
     facts = TrainSettings.from_mapping(settings)
-    return Engine(trainee, run, facts, accelerate.Accelerator(cpu=True)).train()
+    engine = Engine(trainee, run, facts, accelerate.Accelerator(cpu=True))
+    engine.resume()
+    return engine.train()
 
 
 def test_patience_counts_probes_without_gain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,6 +125,50 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path, file: str) -> None:
         train(Counter(), tmp_path, steps=3)
 
 
+@pytest.mark.parametrize("facts", ['{"step": 2}', "[1, 2]", '{"step": 2, "spent_s": 1, "history": [{"step": 0}]}'])
+def test_a_checkpoint_with_other_facts_is_damaged(tmp_path: Path, facts: str) -> None:
+    train(Counter(), tmp_path, steps=2)
+    (tmp_path / "checkpoints" / "step-00000002" / "state.json").write_text(facts)
+    with pytest.raises(WeightsError, match=r"step-00000002 is damaged .*; delete that folder"):
+        train(Counter(), tmp_path, steps=3)
+
+
+def test_a_best_checkpoint_that_is_gone_gives_its_place_to_the_best_that_is_there(tmp_path: Path) -> None:
+    first = train(Counter([0.1, 0.9]), tmp_path, steps=2, keep_checkpoints=1)
+    assert first.best.step == 2
+    train(Counter([0.3]), tmp_path, steps=4, keep_checkpoints=1)
+    shutil.rmtree(tmp_path / "checkpoints" / "step-00000002")
+    engine = Engine(
+        Counter([0.2]), tmp_path, TrainSettings(steps=6, keep_checkpoints=1), accelerate.Accelerator(cpu=True)
+    )
+    notes = engine.resume()
+    assert notes[0].startswith("goes on from step 4") and "is gone" in notes[1]
+    ended = engine.train()
+    assert ended.best.step == 4
+    engine.load_best(ended)
+
+
+def test_a_gain_by_chance_does_not_renew_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = iter(range(0, 10**6, 30))
+    monkeypatch.setattr("timbre.train.engine.time.monotonic", lambda: float(next(seconds)))
+    ended = train(Counter([0.4, 0.4002, 0.4004, 0.9]), tmp_path, patience=2, probe_minutes=0.5)
+    assert len(ended.history) == 3 and ended.best is ended.history[-1]
+
+
+class Halting(Counter):
+    """What cannot measure everything in its first probe."""
+
+    def probe(self) -> ProbeResult:
+        late = {"pitch_error_cents": 5.0} if self.net.weight.item() else {}
+        return ProbeResult(0.1, {"similarity": 0.5, **late})
+
+
+def test_a_measure_that_comes_later_is_drawn_from_then_on(tmp_path: Path) -> None:
+    ended = train(Halting(), tmp_path, steps=2)
+    assert [score.numbers.get("pitch_error_cents") for score in ended.history] == [None, 5.0]
+    assert (tmp_path / "scores.png").stat().st_size > 1000
+
+
 def test_an_optimizer_comes_back_to_the_bit(tmp_path: Path) -> None:
     def learn(optimizer: torch.optim.Optimizer, net: torch.nn.Linear) -> None:
         optimizer.zero_grad()
@@ -160,15 +207,17 @@ def test_curves_are_a_picture_that_shows_each_row() -> None:
 
 def test_the_board_shows_sounds_under_the_names_of_the_tutorial(tmp_path: Path) -> None:
     chirp = np.sin(np.cumsum(np.linspace(0.05, 0.5, 8000))).astype(np.float32)
-    for start in (0, 2):
-        board = Board(tmp_path, start)
-        board.scalars(start + 1, {TOTAL: 0.5, "learning_rate": 1e-3})
-        board.probe(start + 1, ProbeResult(0.1, {}, {"a": chirp}, 16_000, {"a": MonoWave(chirp[:100], 44_100)}))
+    for resumed, steps in ((None, (1, 2, 3)), (2, (4,))):
+        board = Board(tmp_path, resumed)
+        for step in steps:
+            board.scalars(step, {TOTAL: 0.5, "learning_rate": 1e-3})
+            board.probe(step, ProbeResult(0.1, {}, {"a": chirp}, 16_000, {"a": MonoWave(chirp[:100], 44_100)}))
         board.close()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert set(events.Tags()["audio"]) == {"gen/audio_0", "gt/audio_0"}
     assert set(events.Tags()["images"]) == {"gen/mel_0", "gt/mel_0"}
-    assert [event.step for event in events.Scalars("loss/g/total")] == [1, 3]
+    for name in ("loss/g/total", "probe/score"):
+        assert [event.step for event in events.Scalars(name)] == [1, 2, 4]
 
 
 def test_a_rising_tone_rises_in_its_picture() -> None:
@@ -188,4 +237,4 @@ def test_the_last_paragraph_tells_what_would_help() -> None:
     assert "more time would help" in said([0.3, 0.4], 300)
     assert "the 60 s of sound" in said([0.3, 0.4, 0.2], 60)
     assert "The probes after it were not better" in said([0.3, 0.4, 0.2], 300)
-    assert "as close to its recordings" in said([0.3, 0.4], 300, similarity=0.79)
+    assert "as similar to its recordings" in said([0.3, 0.4], 300, similarity=0.79)

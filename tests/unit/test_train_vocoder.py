@@ -215,7 +215,7 @@ def test_the_generator_step_leaves_no_gradients_with_the_discriminators(dataset:
 def test_a_loss_that_is_no_number_stops_before_it_does_harm(dataset: Dataset, tree: SovitsTree) -> None:
     made = trainee(dataset, tree)
     made._vocoder.generator.conv_post.bias.data[0] = torch.nan  # type: ignore[operator, union-attr]
-    with pytest.raises(SettingsError, match="a loss of step 3 is no number"):
+    with pytest.raises(SettingsError, match="a loss or gradient of step 3 is no number"):
         made.step(3)
     assert all(bool(weight.isfinite().all()) for weight in made.modules["discriminator"].parameters())
 

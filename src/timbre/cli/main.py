@@ -17,7 +17,9 @@ from timbre.errors import TimbreError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
-
+_MEMORY_SENTENCE = (
+    "the memory of this machine does not suffice; close other programs, or give shorter recordings or a smaller batch"
+)
 # The root of typer's usage errors: BadParameter is public in every version of typer, its parents are not.
 _UsageProblem: type[Exception] = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
 
@@ -66,6 +68,10 @@ def main(arguments: Sequence[str]) -> int:
         return _complain(_system_sentence(error), EXIT_MISTAKE, debug)
     except (KeyboardInterrupt, typer.Abort):
         return _complain("interrupted", EXIT_INTERRUPTED, debug)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _complain(_MEMORY_SENTENCE, EXIT_MISTAKE, debug)
     if code == EXIT_INTERRUPTED:  # newer versions of typer turn the interruption into a return value
         return _complain("interrupted", EXIT_INTERRUPTED, debug=False)
     return code if isinstance(code, int) else 0
@@ -170,6 +176,12 @@ def _usage_sentence(error: Exception) -> str:
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "timbre"
     return f"{message[:1].lower()}{message[1:]}; see: {path} --help"
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Say whether numpy or torch asked for more memory than there is; torch has an error of its own for GPUs only."""
+    told = ("DefaultCPUAllocator", "out of memory")
+    return isinstance(error, MemoryError) or any(part in str(error) for part in told)
 
 
 def _system_sentence(error: OSError) -> str:

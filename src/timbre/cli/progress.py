@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     from timbre.train.engine import Progress as TrainProgress
 
 
+LOG_EVERY_S = 300.0
+
+
 class _ShownBar:
     """A bar with the time left; `say` results while it is shown."""
 
     def __init__(self, bar: Bar, task: TaskID) -> None:
         self._bar = bar
         self._task = task
+
+    def note(self, line: str) -> None:
+        """Print what is no result on stderr, if it says anything."""
+        if line:
+            self._bar.stop()
+            print(line, file=sys.stderr, flush=True)
+            self._bar.start()
 
     def say(self, line: str) -> None:
         """Print a result on stdout at once, with the bar out of the way."""
@@ -46,15 +57,18 @@ class ConversionBar(_ShownBar):
 class TrainingBar(_ShownBar):
     """A bar for a training; `move` it and `say` results while it is shown."""
 
+    _told_s = 0.0
+
     def move(self, progress: TrainProgress) -> None:
-        """Show how far the training is, its loss and its best score."""
+        """Show how far the training is, its loss and its best score; in a log as a line every few minutes."""
         best = "" if progress.best is None else f", best score {progress.best.score:.3f}"
+        description = f"step {progress.step}, loss {progress.total_loss:.3f}{best}"
         self._bar.update(
-            self._task,
-            description=f"step {progress.step}, loss {progress.total_loss:.3f}{best}",
-            completed=progress.done,
-            total=1.0 if progress.done else None,
+            self._task, description=description, completed=progress.done, total=1.0 if progress.done else None
         )
+        if self._bar.disable and progress.spent_s - self._told_s >= LOG_EVERY_S:
+            self._told_s = progress.spent_s
+            print(f"{progress.spent_s / 60:.0f} min: {description}", file=sys.stderr, flush=True)
 
 
 class PreparationBar(_ShownBar):

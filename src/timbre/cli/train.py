@@ -43,7 +43,11 @@ def train(
         def tell(begun: Begun) -> None:
             bar.say(json_line(dataclasses.asdict(begun)) if json else _begun_text(begun))
 
-        result = run_training(dataset, output, settings, probe, Listeners(tell, bar.move))
+        try:
+            result = run_training(dataset, output, settings, probe, Listeners(tell, bar.move))
+        except KeyboardInterrupt as stop:
+            bar.note(str(stop))
+            raise
         if result is not None:
             made = f"result: {output}" if result.voice is None else f"voice: {result.voice.path}"
             bar.say(json_line(_result_record(result)) if json else f"{result.summary}\n{made}")
@@ -53,7 +57,8 @@ def _begun_text(begun: Begun) -> str:
     estimate = begun.estimate
     lines = [
         f"{begun.speaker}: {begun.train_s / 60:.1f} min of sound to learn from, "
-        f"on {begun.device} in {begun.number_type}",
+        f"on {begun.device} in {begun.number_type}"
+        + (f" by {begun.n_processes} processes" if begun.n_processes > 1 else ""),
         f"estimate: {estimate.seconds_per_1000_steps / 60:.1f} min for 1000 steps, "
         f"{estimate.batch_bytes / 1e9:.2f} GB of memory for a batch; batches of up to {estimate.largest_batch} fit",
     ]

@@ -10,6 +10,9 @@ from timbre.errors import SettingsError
 _LEGACY_FAMILIES = ("vits", "diffusion", "vocoder")
 
 _FREE_FIELDS = (
+    "config",  # what these three hold is compared, wherever it lies
+    "start",
+    "voice",
     "minutes",
     "steps",
     "epochs",
@@ -40,7 +43,9 @@ class TrainSettings(Settings):
     minutes: float | None = option(None, "stop after so many minutes, probes included", low=0, high=1e6)
     steps: int | None = option(None, "stop after so many steps", low=0, high=10**9)
     epochs: float | None = option(None, "stop when so many times the dataset's sound was heard", low=0, high=1e6)
-    patience: int = option(5, "stop after so many probes without gain; 0 never does", low=0, high=10**6)
+    patience: int | None = option(
+        None, "stop after so many probes without gain, by default 5 (fast) or 30; 0 never does", low=0, high=10**6
+    )
     batch_size: int | None = option(None, "items in each step, for each process; else the family's", low=1, high=4096)
     learning_rate: float | None = option(None, "step size of the optimizer; else the family's", low=1e-8, high=0.1)
     config: str | None = option(
@@ -90,7 +95,7 @@ class TrainSettings(Settings):
     checkpoint_minutes: float = option(2.0, "minutes between checkpoints", low=0.01, high=1e6)
     checkpoint_steps: int | None = option(None, "steps between checkpoints, instead of minutes", low=1, high=10**9)
     keep_checkpoints: int = option(2, "how many of the newest checkpoints stay, besides the best", low=1, high=10**6)
-    probe_minutes: float = option(2.0, "minutes between probes", low=0.01, high=1e6)
+    probe_minutes: float | None = option(None, "minutes between probes, by default 2 (fast) or 10", low=0.01, high=1e6)
     name: str | None = option(None, "name of the voice; by default that of its speaker")
     licence: str = option("unknown", "licence of the voice, for its card")
     attribution: str = option("", "whom to name where the voice is used, for its card")
@@ -99,8 +104,22 @@ class TrainSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_family(self.family, "the one to train")
-        if self.minutes is self.steps is self.epochs is None and self.patience == 0:
+        if self.minutes is self.steps is self.epochs is None and self.probes_of_patience == 0:
             raise SettingsError("nothing would end the training; give minutes, steps, epochs or patience")
+
+    @property
+    def probes_of_patience(self) -> int:
+        """`patience` or the family's: those that begin from nothing gain little for long."""
+        if self.patience is not None:
+            return self.patience
+        return 5 if self.family == "fast" else 30
+
+    @property
+    def minutes_between_probes(self) -> float:
+        """`probe_minutes` or the family's."""
+        if self.probe_minutes is not None:
+            return self.probe_minutes
+        return 2.0 if self.family == "fast" else 10.0
 
     @property
     def lasting(self) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,7 @@ def new_file(path: Path, *, flushed: bool = False) -> Iterator[Path]:
     with made_folder(path.parent), explained_writing(path):
         try:
             yield temporary
+            _share_as_usual(temporary)
             if flushed:
                 flush(temporary)
             os.replace(temporary, path)
@@ -47,7 +49,16 @@ def new_folder(folder: Path) -> Iterator[Path]:
     place = folder.resolve()  # a link goes on pointing there
     with made_folder(place.parent), explained_writing(folder), temporary_folder(place.parent) as temporary:
         yield temporary
+        for file in temporary.rglob("*"):
+            _share_as_usual(file)
         put_in_place(temporary, place)
+
+
+def _share_as_usual(path: Path) -> None:
+    """Let those read a new file who may read the folder: some libraries keep what they write to its owner."""
+    if path.is_file() and os.name == "posix":
+        readable_by = stat.S_IRUSR | stat.S_IRGRP | stat.S_IROTH
+        path.chmod(stat.S_IMODE(path.stat().st_mode) | stat.S_IMODE(path.parent.stat().st_mode) & readable_by)
 
 
 @contextmanager

@@ -21,17 +21,17 @@ PICTURE_RANGE_DB = 80.0
 
 
 class Board:
-    """Writes events; `first_step` hides what an interrupted run wrote after its last checkpoint.
+    """Writes events; what an interrupted run wrote after the checkpoint of `resumed_step` is hidden.
 
     Raises MissingExtraError where tensorboard is not installed.
     """
 
-    def __init__(self, folder: Path, first_step: int) -> None:
+    def __init__(self, folder: Path, resumed_step: int | None) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
             raise MissingExtraError("tensorboard", "train", "the record of a training") from error
-        self._writer = SummaryWriter(str(folder), purge_step=first_step or None)
+        self._writer = SummaryWriter(str(folder), purge_step=None if resumed_step is None else resumed_step + 1)
         self._shown_sources = False
 
     def scalars(self, step: int, scalars: Mapping[str, float]) -> None:

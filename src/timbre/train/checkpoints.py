@@ -63,9 +63,16 @@ class Checkpoints:
             for name, optimizer in optimizers.items():
                 _load_optimizer(optimizer, _of(tensors, name))
         except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = str(error).splitlines()[0]
-            raise WeightsError(f"the checkpoint {place} is damaged ({reason}); delete that folder") from error
+            raise self.damaged(step, error) from error
         return facts
+
+    def damaged(self, step: int, error: Exception) -> WeightsError:
+        """Return how to tell that the checkpoint of a step cannot be used because of `error`."""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        return WeightsError(
+            f"the checkpoint {self._place(step)} is damaged ({reason}); delete that folder, and the same command goes "
+            "on from the one before it"
+        )
 
     def tidy(self, keep_newest: int, keep_also: int | None) -> None:
         """Delete all but the newest checkpoints and that of step `keep_also`, and what interrupted runs left."""

@@ -8,26 +8,33 @@ from collections.abc import Mapping, Sequence
 from timbre.errors import MissingExtraError
 
 WIDTH_INCHES, ROW_INCHES, DOTS_PER_INCH = 7.0, 1.5, 100
+LEAST_SPAN = 0.05  # of a panel, so that chance does not look like a rise
 
 
 def draw_curves(steps: Sequence[int], rows: Mapping[str, Sequence[float]], best_step: int) -> bytes:
     """Return a PNG with one panel for each row over the steps, and a line through all of them at the best one.
 
-    Each row has one number for each step. Raises MissingExtraError where matplotlib is not installed.
+    Each row has one number for each step, NaN where there is none. Raises MissingExtraError where matplotlib is not
+    installed.
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError as error:
         raise MissingExtraError("matplotlib", "train", "the picture of a training") from error
     figure = Figure(figsize=(WIDTH_INCHES, 0.6 + ROW_INCHES * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), 1, sharex=True, squeeze=False)[:, 0]
     for panel, (name, row) in zip(panels, rows.items(), strict=True):
         panel.plot(steps, row, marker="o", markersize=3)
-        panel.axvline(best_step, color="0.7", linewidth=1)
+        panel.axvline(best_step, color="tab:orange", linewidth=1.5, zorder=0)
+        low, high = panel.get_ylim()
+        more = max(0.0, LEAST_SPAN - (high - low)) / 2
+        panel.set_ylim(low - more, high + more)
         panel.set_ylabel(name.replace("_", " "))
         panel.grid(alpha=0.3)
-    panels[0].set_title(f"best: step {best_step}")
+    panels[0].set_title(f"best: step {best_step} (a larger score is better)")
     panels[-1].set_xlabel("step")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
     return file.getvalue()

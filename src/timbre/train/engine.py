@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,8 @@ from timbre.train.wording import asked, counted
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-SHOWN_EVERY_STEPS = 10
+SHOWN_EVERY_STEPS, MOST_CURVES = 10, 5
+LEAST_GAIN = 0.001  # of the score, for which patience begins anew
 _SAVE, _PROBE, _STOP, _INTERRUPTED = 1, 2, 4, 8
 
 
@@ -81,12 +83,12 @@ class Engine:
         self._interrupted = False
 
     def train(self, on_progress: Callable[[Progress], None] | None = None) -> Ended:
-        """Train from the newest checkpoint, or from the start, until something ends it.
+        """Train from where it is, the start or what `resume` found, until something ends it.
 
-        Raises KeyboardInterrupt once all is saved where SIGINT or SIGTERM came, WeightsError for a damaged checkpoint.
+        Raises KeyboardInterrupt, which says at what step, once all is saved where SIGINT or SIGTERM came.
         """
-        self._resume()
-        board = Board(self._run / EVENTS_FOLDER, self._step) if self._accelerator.is_main_process else None
+        resumed = self._saved_step if self._saved_step >= 0 else None
+        board = Board(self._run / EVENTS_FOLDER, resumed) if self._accelerator.is_main_process else None
         began = time.monotonic() - self._spent_s
         try:
             with self._signals_noted():
@@ -113,7 +115,7 @@ class Engine:
             if due & (_SAVE | _PROBE | _STOP | _INTERRUPTED):
                 self._save()
             if due & _INTERRUPTED:
-                raise KeyboardInterrupt
+                raise KeyboardInterrupt(f"saved at step {self._step}; the same command goes on from there")
             if due & _STOP:
                 break
             scalars = self._trainee.step(self._step)
@@ -131,7 +133,7 @@ class Engine:
             due |= _SAVE * (new and self._step % settings.checkpoint_steps == 0)
         else:
             due |= _SAVE * (new and self._spent_s - self._saved_s >= 60 * settings.checkpoint_minutes)
-        waited = self._spent_s - self._probed_s >= 60 * settings.probe_minutes
+        waited = self._spent_s - self._probed_s >= 60 * settings.minutes_between_probes
         unheard = fresh or self._history[-1].step < self._step
         due |= _PROBE * (fresh or (unheard and (waited or at_limit)))
         due |= _STOP * at_limit
@@ -150,9 +152,11 @@ class Engine:
         return None
 
     def _patience_ended(self) -> str | None:
-        """Say so where the last probes brought no gain."""
-        patience = self._settings.patience
-        n_since = len(self._history) - 1 - self._history.index(self._best) if self._history else 0
+        """Say so where the last probes brought no gain that is more than chance."""
+        patience, best, n_since = self._settings.probes_of_patience, -math.inf, 0
+        for probe in self._history:
+            n_since = 0 if probe.score > best + LEAST_GAIN else n_since + 1
+            best = probe.score if n_since == 0 else best
         return f"{counted(patience, 'probe')} brought no gain" if 0 < patience <= n_since else None
 
     @property
@@ -186,7 +190,9 @@ class Engine:
         record = {"best_step": self._best.step, "history": [asdict(score) for score in self._history]}
         write_text(self._run / SCORES_FILE, json.dumps(record, indent=1) + "\n")
         rows = {"score": [score.score for score in self._history]}
-        rows |= {name: [score.numbers[name] for score in self._history] for name in list(result.numbers)[:3]}
+        names = [name for score in reversed(self._history) for name in score.numbers]
+        for name in list(dict.fromkeys(names))[:MOST_CURVES]:
+            rows[name] = [score.numbers.get(name, math.nan) for score in self._history]
         steps = [score.step for score in self._history]
         with new_file(self._run / CURVE_FILE) as temporary:
             temporary.write_bytes(draw_curves(steps, rows, self._best.step))
@@ -201,14 +207,23 @@ class Engine:
         self._saved_step, self._saved_s = self._step, self._spent_s
         self._accelerator.wait_for_everyone()
 
-    def _resume(self) -> None:
+    def resume(self) -> tuple[str, ...]:
+        """Go to the newest checkpoint, if there is one, and say so; raises WeightsError where it is damaged."""
         steps = self._checkpoints.steps()
         if not steps:
-            return
+            return ()
         facts = self._checkpoints.load(steps[-1], self._trainee.modules, self._trainee.optimizers)
-        self._step, self._spent_s = int(facts["step"]), float(facts["spent_s"])
+        try:
+            self._step, self._spent_s = int(facts["step"]), float(facts["spent_s"])
+            history = [Score(**score) for score in facts["history"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise self._checkpoints.damaged(steps[-1], error) from error
         self._saved_step, self._saved_s, self._probed_s = self._step, self._spent_s, self._spent_s
-        self._history = [Score(**score) for score in facts["history"]]
+        notes = [f"goes on from step {self._step}, after {self._spent_s / 60:.1f} minutes"]
+        self._history = _with_best_at(steps, history)
+        if len(self._history) < len(history):
+            notes.append("the best checkpoint is gone; the best one that is there takes its place")
+        return tuple(notes)
 
     @property
     def _best(self) -> Score:
@@ -257,3 +272,9 @@ class Engine:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def _with_best_at(steps: Sequence[int], history: Sequence[Score]) -> list[Score]:
+    """Return a history without the scores that are better than all those whose checkpoint is at one of `steps`."""
+    kept = [score.score for score in history if score.step in steps]
+    return [score for score in history if kept and score.score <= max(kept)]

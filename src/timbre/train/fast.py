@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from timbre.config.convert import ConvertSettings
 from timbre.config.fast import SAMPLE_RATE_HZ
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
@@ -23,8 +22,10 @@ from timbre.models.fast.decoder import FastDecoder
 from timbre.pitch.trackers import load_tracker
 from timbre.train.fast_items import Clip, ItemSource, check_fits, choose_speaker, load_clips, seconds_of
 from timbre.train.fast_losses import FastLosses
+from timbre.train.gradients import require_number
 from timbre.train.listening import Judge, Probe
 from timbre.train.probing import (
+    EXACT,
     at_16k,
     hear_frames,
     hear_log_mel,
@@ -146,11 +147,12 @@ class FastTrainee:
         self._wrapped = accelerator.prepare_model(self._losses)
 
     def step(self, number: int) -> dict[str, Tensor]:
-        """See `Trainee`."""
+        """See `Trainee`; raises SettingsError where a gradient is no number."""
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * min(1.0, (number + 1) / WARM_UP_STEPS)
         losses = self._gradients(number, self.batch_size)
         norm = nn.utils.clip_grad_norm_(self._losses.decoder.parameters(), MAX_GRADIENT)
+        require_number(norm, number)  # which is the same in all processes
         self._optimizer.step()
         self._average(number)
         shown = {f"loss/g/{name}": loss for name, loss in losses.items()}
@@ -244,7 +246,7 @@ class FastTrainee:
 
     def _rebuilding(self, voice: FastVoice, clip: Clip) -> float:
         """Return how far the log-mel of a rebuilt clip is from its own, L1."""
-        rebuilt = voice.render(clip.frames, ConvertSettings())
+        rebuilt = voice.render(clip.frames, EXACT)
         log_mel = hear_log_mel(self._base, at_16k(rebuilt)).cpu()
         n_frames = min(len(log_mel), len(clip.log_mel))
         return float((log_mel[:n_frames] - clip.log_mel[:n_frames]).abs().mean())

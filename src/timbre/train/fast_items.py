@@ -105,6 +105,10 @@ def load_clips(dataset: Dataset, clips: Sequence[ClipEntry], base: Base) -> list
 @torch.no_grad()
 def _load(dataset: Dataset, entry: ClipEntry, base: Base) -> Clip:
     wave, features = dataset.wave(entry), dataset.features(entry)
+    if not np.isfinite(features.content).all():
+        raise DatasetError(
+            f"the content of the clip {entry.id} of {dataset.folder} holds NaN or infinity; prepare it again"
+        )
     n_frames = min(entry.n_frames, len(wave) // HOP_SAMPLES)
     log_mel = hear_log_mel(base, at_16k(torch.from_numpy(wave)))[:n_frames]
     relative = relative_log_mel(log_mel.unsqueeze(0))
@@ -160,7 +164,13 @@ class ItemSource:
     ) -> None:
         self.n_frames = CONTEXT_FRAMES + round(segment_s * SAMPLE_RATE_HZ / HOP_SAMPLES) + LOOKAHEAD_FRAMES
         self._clips, self._phrases, self._voices, self._seed = clips, phrases, voices, seed
-        self._median_f0_hz = float(torch.cat([clip.f0_hz[clip.f0_hz > 0] for clip in clips]).median())
+        voiced_hz = torch.cat([clip.f0_hz[clip.f0_hz > 0] for clip in clips])
+        if len(voiced_hz) == 0:
+            raise DatasetError(
+                "no pitch was found in any clip of the speaker, and a voice needs voiced sounds; add recordings that "
+                "are not whispered, or prepare them with another --pitch"
+            )
+        self._median_f0_hz = float(voiced_hz.median())
         room = np.array([max(0, len(clip.f0_hz) - self.n_frames - LOOKAHEAD_FRAMES + 1) for clip in clips], dtype=float)
         if not room.any():
             longest_s = max(len(clip.f0_hz) for clip in clips) * HOP_SAMPLES / SAMPLE_RATE_HZ

@@ -50,8 +50,8 @@ def require_number(loss: Tensor, step: int) -> None:
     """Raise SettingsError where the loss of a step is infinite or no number."""
     if not bool(loss.isfinite()):
         raise SettingsError(
-            f"a loss of step {step} is no number; train in another folder with a smaller --learning-rate or with "
-            "--precision exact"
+            f"a loss or gradient of step {step} is no number; train in another folder with a smaller --learning-rate "
+            "or with --precision exact"
         )
 
 

@@ -140,14 +140,26 @@ def _make(
     on_progress: OnProgress,
 ) -> dict[str, IndexedSpeaker]:
     """Write the index; the record beside it, which makes it valid, is written after it."""
-    rows: dict[str, Tensor] = {}
-    facts: dict[str, IndexedSpeaker] = {}
-    for number, name in enumerate(names):
-        on_share = _share(on_progress, number / len(names), 1 / len(names))
-        rows[name], facts[name] = _speaker_rows(dataset, name, settings, device, on_share)
+    made = index_rows(dataset, names, settings, device, on_progress)
+    rows = {name: each for name, (each, _) in made.items()}
     with new_file(path) as temporary:
         save_speaker_rows(SpeakerRows(settings.kind, dataset.manifest.encoder, rows), temporary)
-    return facts
+    return {name: facts for name, (_, facts) in made.items()}
+
+
+def index_rows(
+    dataset: Dataset,
+    names: Sequence[str],
+    settings: IndexSettings,
+    device: torch.device,
+    on_progress: OnProgress = lambda done: None,
+) -> dict[str, tuple[Tensor, IndexedSpeaker]]:
+    """Return the rows [N, D] of an index of some speakers and what they were made of; nothing is written.
+
+    Raises DatasetError where a speaker has too few frames or features are damaged.
+    """
+    shares = {name: _share(on_progress, number / len(names), 1 / len(names)) for number, name in enumerate(names)}
+    return {name: _speaker_rows(dataset, name, settings, device, share) for name, share in shares.items()}
 
 
 def _speaker_rows(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +16,8 @@ import numpy as np
 import torch
 
 from timbre.config.train import TrainSettings
-from timbre.dataset.folder import open_dataset
-from timbre.errors import MissingExtraError, SettingsError
+from timbre.dataset.folder import Dataset, open_dataset
+from timbre.errors import MissingExtraError, SettingsError, TimbreError
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.nn.precision import reduced_type
 from timbre.train import run_folder
@@ -31,8 +33,9 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 REHEARSALS, SMALL_BATCH = 3, 2
-MEMORY_SHARE = 0.8  # of what is free, that a step may take
-SHORT_OF_CEILING = 0.05
+MEMORY_SHARE = 0.5  # of what is free, that a step may take: what it leaves behind in pieces comes to it
+SHORT_OF_CEILING, LESS_CLEAR = 0.05, 0.1
+LEAST_PROBE_S = 0.2
 SAMPLE_S, SAMPLE_FILE, TRAINING_FILE = 5.0, "sample.flac", "training.json"
 
 
@@ -52,6 +55,7 @@ class Begun:
     speaker: str
     train_s: float
     device: str
+    n_processes: int
     number_type: str  # of its networks
     estimate: Estimate
     bounds: Bounds | None  # None where nothing can be heard
@@ -85,31 +89,95 @@ def train(
 
     `probes` are recordings of other speakers to listen to; without any, clips of the dataset that packaged voices say
     are taken. Raises DatasetError for a dataset that cannot be learned from, OutputError for a run that was begun with
-    something else, SettingsError for a batch that does not fit, MissingExtraError, KeyboardInterrupt once all is saved.
+    something else, SettingsError for a batch that does not fit or a probe in which nothing is heard, MissingExtraError,
+    KeyboardInterrupt once all is saved.
     """
     dataset = open_dataset(dataset_folder)
-    waves = {path.stem: read_mono_wave(path) for path in probes}
+    run_folder.check(run, settings)
+    waves = _probe_waves(probes)
     accelerator = _accelerator(settings)
     voice = FAMILIES[settings.family](dataset, settings, accelerator.device)
     voice.prepare(accelerator)
     judge = voice.listen_to([given_probe(stem, wave) for stem, wave in waves.items()])
     estimate = measure(voice, voice.batch_size, accelerator)
-    with accelerator.main_process_first():
-        number_type = str(voice.number_type).removeprefix("torch.")
-        computing = f"{accelerator.device.type} in {number_type}"
-        run_folder.begin(run, settings, dataset, voice.origins, computing, accelerator.num_processes)
-    bounds = None if judge is None else judge.bounds
-    notes = _notes(voice, settings.family, judge, bool(probes))
-    device = str(accelerator.device)
+    number_type = str(voice.number_type).removeprefix("torch.")
+    computing = f"{accelerator.device.type} in {number_type}"
+    origins = {**voice.origins, "set of probes": _digest(waves)}
+    with ExitStack() as until_the_end:
+        if not _first_process_says(
+            lambda: _take(run, settings, dataset, origins, computing, accelerator, until_the_end), accelerator
+        ):
+            return None
+        bounds = None if judge is None else judge.bounds
+        engine = Engine(voice, run, settings, accelerator)
+        notes = (*engine.resume(), *_notes(voice, settings.family, judge, bool(probes)))
+        device, n_processes = str(accelerator.device), accelerator.num_processes
+        if accelerator.is_main_process:
+            listeners.begun(
+                Begun(voice.subject, voice.train_s, device, n_processes, number_type, estimate, bounds, notes)
+            )
+        ended = engine.train(listeners.moved)
+        if not accelerator.is_main_process:
+            return None
+        engine.load_best(ended)
+        clips = dataset.clips("train", settings.speaker)
+        return _finished(voice, bounds, ended, run, float(np.median([clip.loudness_lufs for clip in clips])), settings)
+
+
+def _take(
+    run: Path,
+    settings: TrainSettings,
+    dataset: Dataset,
+    origins: Mapping[str, str],
+    computing: str,
+    accelerator: Accelerator,
+    until_the_end: ExitStack,
+) -> None:
+    """Begin the run or go on with it, and let no other training do so until the end."""
+    run_folder.begin(run, settings, dataset, origins, computing, accelerator.num_processes)
+    until_the_end.enter_context(run_folder.only_one(run))
+
+
+def _first_process_says(act: Callable[[], None], accelerator: Accelerator) -> bool:
+    """Let the first process `act`, and return in all of them whether it could; it raises what it was refused with."""
+    refusal: TimbreError | None = None
     if accelerator.is_main_process:
-        listeners.begun(Begun(voice.subject, voice.train_s, device, number_type, estimate, bounds, notes))
-    engine = Engine(voice, run, settings, accelerator)
-    ended = engine.train(listeners.moved)
-    if not accelerator.is_main_process:
-        return None
-    engine.load_best(ended)
-    clips = dataset.clips("train", settings.speaker)
-    return _finished(voice, bounds, ended, run, float(np.median([clip.loudness_lufs for clip in clips])))
+        try:
+            act()
+        except TimbreError as error:
+            refusal = error
+    verdict = [refusal is None]
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        broadcast_object_list(verdict)
+    if refusal is not None:
+        raise refusal
+    return verdict[0]
+
+
+def _probe_waves(paths: Sequence[Path]) -> dict[str, MonoWave]:
+    """Read recordings by their names, equal ones with a number; raises SettingsError where nothing can be heard."""
+    waves: dict[str, MonoWave] = {}
+    for path in paths:
+        wave = read_mono_wave(path)
+        seconds, peak = len(wave.samples) / wave.sample_rate_hz, float(np.abs(wave.samples).max(initial=0.0))
+        if seconds < LEAST_PROBE_S or peak == 0:
+            raise SettingsError(
+                f"the probe {path} {'is silence' if seconds >= LEAST_PROBE_S else f'has {seconds:.2f} s'}; give "
+                f"recordings of at least {LEAST_PROBE_S:g} s in which somebody speaks or sings"
+            )
+        number = 1 + sum(name == path.stem or name.startswith(f"{path.stem} (") for name in waves)
+        waves[path.stem if number == 1 else f"{path.stem} ({number})"] = wave
+    return waves
+
+
+def _digest(waves: Mapping[str, MonoWave]) -> str:
+    """Return what tells sets of probes apart; those of the dataset are told apart by the dataset."""
+    if not waves:
+        return "clips of the dataset"
+    parts = sorted(hashlib.sha256(wave.samples.tobytes()).hexdigest() for wave in waves.values())
+    return hashlib.sha256("".join(parts).encode()).hexdigest()
 
 
 def _accelerator(settings: TrainSettings) -> Accelerator:
@@ -135,7 +203,8 @@ def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Esti
     from timbre.train.memory import MemoryPeak, free_bytes  # whose package belongs to the extra
 
     small = min(batch_size, SMALL_BATCH)
-    free = free_bytes(accelerator.device)
+    shared_by = accelerator.num_processes if accelerator.device.type == "cpu" else 1
+    free = max(0, free_bytes(accelerator.device) // shared_by - _optimizers_to_come(trainee))
     with MemoryPeak(accelerator.device) as peak:
         trainee.rehearse(small)
     item_bytes = max(peak.risen_bytes / small, 1.0)
@@ -151,6 +220,18 @@ def measure(trainee: Trainee, batch_size: int, accelerator: Accelerator) -> Esti
         trainee.rehearse(batch_size)
     seconds = (time.perf_counter() - started) / REHEARSALS
     return Estimate(1000 * seconds, round(item_bytes * batch_size), largest)
+
+
+def _optimizers_to_come(trainee: Trainee) -> int:
+    """Return how many bytes the optimizers will take with their first step: two numbers for each that learns."""
+    parameters = (
+        parameter
+        for optimizer in trainee.optimizers.values()
+        for group in optimizer.param_groups
+        for parameter in group["params"]
+        if parameter not in optimizer.state
+    )
+    return sum(2 * parameter.numel() * parameter.element_size() for parameter in parameters)
 
 
 def _notes(voice: VoiceInTraining, family: str, judge: Judge | None, has_probes: bool) -> tuple[str, ...]:
@@ -170,12 +251,18 @@ def _notes(voice: VoiceInTraining, family: str, judge: Judge | None, has_probes:
 
 
 def _finished(
-    voice: VoiceInTraining, bounds: Bounds | None, ended: Ended, run: Path, loudness_lufs: float
+    voice: VoiceInTraining,
+    bounds: Bounds | None,
+    ended: Ended,
+    run: Path,
+    loudness_lufs: float,
+    settings: TrainSettings,
 ) -> TrainResult:
     """Write the voice of the best checkpoint and say what was reached; the loudness is that of the recordings."""
     summary = summarise(ended, bounds, voice.train_s, voice.enough_s)
     record = {
         "summary": summary,
+        "settings": settings.to_mapping(),
         "steps": ended.step,
         "best": asdict(ended.best),
         "bounds": bounds and asdict(bounds),
@@ -200,10 +287,12 @@ def summarise(ended: Ended, bounds: Bounds | None, train_s: float, enough_s: flo
         f"{ended.reason}.",
         f"The best probe was at step {best.step}: {_reached(ended.history[0], best, bounds)}.",
     ]
-    if best.step == 0:
+    if ended.step == 0:
+        said.append("No step was asked for, so the voice is as it was before training.")
+    elif best.step == 0:
         said.append("No step was better than the start; more or cleaner recordings would help.")
     elif bounds is not None and max(bounds.floor, bounds.ceiling - SHORT_OF_CEILING) < best.numbers["similarity"]:
-        said.append("The voice is as close to its recordings as they are to each other; more training cannot help.")
+        said.append("It is as similar to its recordings as they are to each other; more training can win little more.")
     elif best is ended.history[-1]:
         said.append("The last probe was the best, so more time would help: run the same command with more of it.")
     elif train_s < enough_s:
@@ -212,6 +301,9 @@ def summarise(ended: Ended, bounds: Bounds | None, train_s: float, enough_s: flo
         )
     else:
         said.append("The probes after it were not better; recordings of other words and pitches may help more.")
+    before, after = (probe.numbers.get("content_distance", 0.0) for probe in (ended.history[0], best))
+    if after > (1 + LESS_CLEAR) * before > 0:
+        said.append("What is said became less clear, as the content distance tells; fewer steps keep more of it.")
     return " ".join(said)
 
 

@@ -26,6 +26,7 @@ from timbre.voice.card import CARD_FILE
 from timbre.voice.fast import FastVoice, read_voice
 
 N_PROBES, N_TARGETS, PROBE_S = 4, 10, 8.0
+EXACT = ConvertSettings(precision="exact")  # so that a training hears the same on every processor
 
 
 def other_voices(base: Base) -> list[FastVoice]:
@@ -44,7 +45,7 @@ def said_by(voice: FastVoice, frames: Frames) -> Tensor:
     """Return frames in a voice [T * 441], moved to its pitch."""
     voiced = frames.f0_hz[frames.f0_hz > 0]
     factor = voice.card.median_f0_hz / float(voiced.median()) if len(voiced) else 1.0
-    return voice.render(replace(frames, f0_hz=frames.f0_hz * factor), ConvertSettings())
+    return voice.render(replace(frames, f0_hz=frames.f0_hz * factor), EXACT)
 
 
 def hear_frames(base: Base, wave: MonoWave) -> Frames:

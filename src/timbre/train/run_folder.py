@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,32 @@ from timbre.config.train import TrainSettings
 from timbre.dataset.folder import Dataset
 from timbre.dataset.places import MANIFEST_FILE, write_text
 from timbre.errors import OutputError
+from timbre.files.locking import is_held_elsewhere
+from timbre.files.writing import check_place
 from timbre.weights.digest import sha256_of
 
-RUN_FILE, SCORES_FILE, CURVE_FILE = "run.json", "scores.json", "scores.png"
+RUN_FILE, SCORES_FILE, CURVE_FILE, LOCK_FILE = "run.json", "scores.json", "scores.png", ".lock"
 CHECKPOINTS_FOLDER, EVENTS_FOLDER, VOICE_FOLDER = "checkpoints", "events", "voice"
 FORMAT = 1
+
+
+def check(folder: Path, settings: TrainSettings) -> None:
+    """Raise OutputError where no run can be in `folder`, or one with other settings is: before all that takes long."""
+    check_place(folder)
+    file = folder / RUN_FILE
+    if file.is_file():
+        _refuse(folder, _difference(_read(file), {"settings": settings.lasting, "versions": _versions()}))
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise OutputError(f"{folder} holds other files and no {RUN_FILE}; choose another folder")
+
+
+@contextmanager
+def only_one(folder: Path) -> Iterator[None]:
+    """Let no other training go on in the run `folder` while the block runs; raises OutputError where one does."""
+    with (folder / LOCK_FILE).open("ab") as file:
+        if is_held_elsewhere(file):
+            raise OutputError(f"another training goes on in {folder}; wait until it has ended or choose another folder")
+        yield
 
 
 def begin(
@@ -31,28 +53,30 @@ def begin(
     """Write run.json, or check that the run in `folder` was begun with the same.
 
     Raises OutputError where `folder` holds something else, or a run with other settings, another dataset, other
-    `origins` or that computed otherwise: going on would not give what an undisturbed run gives. `origins` are digests
-    of what it starts from, `computing` names device and number type.
+    `origins`, versions or that computed otherwise: going on would not give what an undisturbed run gives. `origins`
+    are digests of what it starts from and listens to, `computing` names device and number type.
     """
+    check(folder, settings)
     facts = {
         "settings": settings.lasting,
+        "versions": _versions(),
         "origins": {"dataset": sha256_of(dataset.folder / MANIFEST_FILE), **origins},
         "computing": computing,
         "processes": n_processes,
     }
     file = folder / RUN_FILE
     if file.is_file():
-        difference = _difference(_read(file), facts)
-        if difference is not None:
-            raise OutputError(
-                f"the run in {folder} was begun with {difference}, so that it cannot go on as it was; "
-                "give the same again or choose another folder"
-            )
+        _refuse(folder, _difference(_read(file), facts))
         return
-    if folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} holds other files and no {RUN_FILE}; choose another folder")
-    record = {"format": FORMAT, **facts, "versions": _versions()}
-    write_text(file, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_text(file, json.dumps({"format": FORMAT, **facts}, indent=1, ensure_ascii=False) + "\n")
+
+
+def _refuse(folder: Path, difference: str | None) -> None:
+    if difference is not None:
+        raise OutputError(
+            f"the run in {folder} was begun with {difference}, so that it cannot go on as it was; "
+            "give the same again or choose another folder"
+        )
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -66,7 +90,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _is_whole(record: Mapping[str, Any]) -> bool:
-    return all(isinstance(record.get(key), dict) for key in ("settings", "origins"))
+    return all(isinstance(record.get(key), dict) for key in ("settings", "origins", "versions"))
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None:
@@ -74,13 +98,15 @@ def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str | None
     for name, value in now["settings"].items():
         if name not in before["settings"] or before["settings"][name] != value:
             return f"{name} {before['settings'].get(name)!r} and not {value!r}"
-    for name, digest in now["origins"].items():
+    for name, version in now["versions"].items():
+        if before["versions"].get(name) != version:
+            return f"{name} {before['versions'].get(name)} and not {version}"
+    for name, digest in now.get("origins", {}).items():
         if before["origins"].get(name) != digest:
             return f"another {name}"
-    if before.get("computing") != now["computing"]:
-        return f"{before.get('computing')} and not {now['computing']}"
-    if before.get("processes") != now["processes"]:
-        return f"{before.get('processes')} processes and not {now['processes']}"
+    for name, unit in (("computing", ""), ("processes", " processes")):
+        if name in now and before.get(name) != now[name]:
+            return f"{before.get(name)}{unit} and not {now[name]}"
     return None
 
 

@@ -29,6 +29,7 @@ from timbre.weights.search import weights_folders
 ENOUGH_S = 30 * 60.0
 """Seconds of sound that guides to so-vits-svc ask for at least."""
 
+LEAST_CLIPS = 2  # the others judge
 _PITCH_PERCENTILES = (2, 50, 98)
 _STATED = ("licence", "attribution", "consent")
 _PARENTS = 4
@@ -44,9 +45,14 @@ def choose_subject(dataset: Dataset, asked: str | None) -> str:
     if asked is not None and asked not in names:
         raise DatasetError(f"{dataset.folder} holds no speaker {asked!r}; it holds: {', '.join(names)}")
     samples = {name: sum(clip.n_samples for clip in dataset.clips("train", name)) for name in names}
-    if not any(samples.values()):
-        raise DatasetError(f"{dataset.folder} holds no clips to learn from; prepare more recordings")
-    return asked or max(names, key=lambda name: samples[name])
+    chosen = asked or max(names, key=lambda name: samples[name])
+    n_clips = len(dataset.clips(speaker=chosen))
+    if not samples[chosen] or n_clips < LEAST_CLIPS:
+        raise DatasetError(
+            f"{dataset.folder} holds {n_clips} clips of {chosen!r}, of which {len(dataset.clips('train', chosen))} are "
+            f"to learn from, and {LEAST_CLIPS} with one to learn from are needed; prepare more recordings"
+        )
+    return chosen
 
 
 def search_folders(beside: Path | None) -> list[Path]:

@@ -21,9 +21,8 @@ from timbre.evaluate.waves import MonoWave
 from timbre.files.writing import new_folder
 from timbre.models.vits.state import legacy_state
 from timbre.retrieval.foreign_writing import flat_index
-from timbre.retrieval.speaker_rows import read_speaker_rows
 from timbre.train.gradients import KeptScaler, StepCount, average_gradients, require_number
-from timbre.train.indexing import LEAST_FRAMES, make_index
+from timbre.train.indexing import LEAST_FRAMES, index_rows
 from timbre.train.item_draws import layers_seed
 from timbre.train.listening import Judge, Probe
 from timbre.train.sovits_voice import ENOUGH_S, choose_subject, new_card, origins_of
@@ -226,9 +225,8 @@ class VitsTrainee:
         names = [name for name, count in n_frames.items() if count >= LEAST_FRAMES]
         if not names:
             return {}
-        made = make_index(dataset, IndexSettings(kind="retrieval"), speakers=names)
-        rows = read_speaker_rows(made.path, "retrieval").rows
-        return {self._setup.shape.speakers[name]: flat_index(each) for name, each in rows.items()}
+        rows = index_rows(dataset, names, IndexSettings(kind="retrieval"), self._device)
+        return {self._setup.shape.speakers[name]: flat_index(each) for name, (each, _) in rows.items()}
 
     def _own_notes(self, *, is_new: bool) -> list[str]:
         notes = []

@@ -14,7 +14,7 @@ from timbre.config.vits import VitsShape
 from timbre.config.vits_template import HeardContent, new_config, with_speakers
 from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.manifest import DatasetManifest
-from timbre.errors import DatasetError
+from timbre.errors import DatasetError, SettingsError
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer
 from timbre.train.number_type import choose_number_type
@@ -58,11 +58,18 @@ def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.dev
     _check_fits(heard, shape)
     wanted = None if given is None else NUMBER_TYPES[training.precision]
     number_type, notes = choose_number_type(wanted, "config.json", settings.precision, device)
-    config["train"]["batch_size"] = settings.batch_size or config["train"].get("batch_size", _BATCH_SIZE)
+    config["train"]["batch_size"] = settings.batch_size or _batch_size(config["train"])
     config["train"]["learning_rate"] = settings.learning_rate or training.learning_rate
     training = replace(VitsTrainingSettings.from_config(config), precision=_NAMES[number_type])
-    batch_size = int(config["train"]["batch_size"])
+    batch_size = config["train"]["batch_size"]
     return VitsSetup(config, shape, training, release_of(config), batch_size, tuple(notes))
+
+
+def _batch_size(train: Mapping[str, Any]) -> int:
+    given = train.get("batch_size", _BATCH_SIZE)
+    if not isinstance(given, int) or isinstance(given, bool) or given < 1:
+        raise SettingsError(f"train.batch_size of config.json is {given!r}, and must be a whole number from 1 on")
+    return given
 
 
 def begin(

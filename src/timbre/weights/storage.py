@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from timbre.errors import OutputError
+from timbre.files.locking import is_held_elsewhere
 
 _SPARE_BYTES = 1 << 24  # left free for others
 _RETRY_S = 0.2
@@ -33,7 +33,7 @@ def alone(lock_file: Path) -> Iterator[None]:
     lock_file.parent.mkdir(parents=True, exist_ok=True)
     while True:
         with lock_file.open("ab") as file:
-            if not _is_held_elsewhere(file) and _is_at(file, lock_file):
+            if not is_held_elsewhere(file) and _is_at(file, lock_file):
                 try:
                     yield
                     return
@@ -49,21 +49,3 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _is_held_elsewhere(file: IO[bytes]) -> bool:
-    """Take the lock of a file, which its closing gives back, or say that another one holds it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        return True
-    except OSError:  # a disk without locks, as some in a network are: nothing can be waited for
-        return False
-    return False

@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file as load_numpy
+from safetensors.numpy import save_file as save_numpy
 from safetensors.torch import load_file
 
 from tests.flow.command import WorkFolder
@@ -18,7 +20,9 @@ from tests.toy_fast_dataset import write_fast_dataset
 from timbre.config.train import TrainSettings
 from timbre.dataset.folder import open_dataset
 from timbre.errors import SettingsError, TimbreError
+from timbre.train import run_folder
 from timbre.train.fast import fast_voice
+from timbre.train.fast_losses import FastLosses
 from timbre.train.pipeline import Begun, Listeners, TrainResult, train
 from timbre.train.trainee import ProbeResult
 from timbre.voice.base import Base, load_base
@@ -158,7 +162,8 @@ def test_an_interruption_is_told_by_the_exit_code(
     work: WorkFolder, dataset: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("timbre.cli.progress.TrainingBar.move", lambda *_: signal.raise_signal(signal.SIGTERM))
-    assert work.run("train", dataset, "-o", work / "run", "--steps", "20", *QUICK).code == 130
+    stopped = work.run("train", dataset, "-o", work / "run", "--steps", "20", *QUICK)
+    assert stopped.code == 130 and "saved at step 10; the same command goes on from there" in stopped.err
 
 
 @pytest.mark.usefixtures("no_probes")
@@ -170,11 +175,94 @@ def test_another_run_than_that_of_the_folder_is_refused(
     assert begun["settings"]["seed"] == 0 and begun["origins"]["dataset"] and begun["versions"]["torch"]
     words = ("train", dataset, "-o", tmp_path / "run", "--steps", "2")
     work.refuses_to_run(*words, *QUICK, "--seed", "5", says="begun with seed 0 and not 5")
+    gone_on = work.run(*words, *QUICK)
+    assert gone_on.code == 0 and "note: goes on from step 1, after" in gone_on.out
     other = write_fast_dataset(tmp_path / "other", load_base(toy_assets / "base"), n_clips=8)
     work.refuses_to_run("train", other, *words[2:], *QUICK, says="begun with another dataset")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "diary.txt").write_text("mine")
     work.refuses_to_run("train", dataset, "-o", tmp_path / "full", "--steps", "1", *QUICK, says="holds other files")
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_what_is_refused_is_refused_before_anything_is_read(
+    work: WorkFolder, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(dataset, tmp_path / "run", steps=1)
+    monkeypatch.setattr("timbre.train.pipeline.FAMILIES", {})
+    (tmp_path / "file").write_text("mine")
+    for output, more, says in (
+        ("file", (), "is a file"),
+        ("run", ("--seed", "5"), "begun with seed 0 and not 5"),
+        ("new", ("--probe", work.sing("short.wav", 0.1)), "short.wav has 0.10 s; give recordings"),
+    ):
+        work.refuses_to_run("train", dataset, "-o", tmp_path / output, "--steps", "2", *QUICK, *more, says=says)
+    record = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
+    record["versions"]["torch"] = "2.6.0"
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    words = ("train", dataset, "-o", tmp_path / "run", "--steps", "2", *QUICK)
+    work.refuses_to_run(*words, says="begun with torch 2.6.0 and not")
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_a_run_goes_on_with_its_own_probes_only(
+    toy_assets: Path, dataset: Path, work: WorkFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[list[str]] = []
+    monkeypatch.setattr(
+        "timbre.train.fast.FastTrainee.listen_to", lambda _, given: heard.append([probe.name for probe in given])
+    )
+    (work / "b").mkdir()
+    probes = ("--probe", work.sing("a.wav"), work.sing("b/a.wav", 0.6))
+    words = ("train", dataset, "-o", work / "run", *QUICK)
+    assert work.run(*words, "--steps", "1", *probes).code == 0
+    assert heard == [["a", "a (2)"]]
+    work.refuses_to_run(*words, "--steps", "2", *probes[:2], says="begun with another set of probes")
+    work.refuses_to_run(*words, "--steps", "2", says="begun with another set of probes")
+    assert work.run(*words, "--steps", "2", probes[0], probes[2], probes[1]).code == 0
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_only_one_training_goes_on_in_a_folder(work: WorkFolder, dataset: Path) -> None:
+    words = ("train", dataset, "-o", work / "run", *QUICK, "--steps")
+    assert work.run(*words, "1").code == 0
+    with run_folder.only_one(work / "run"):
+        work.refuses_to_run(*words, "2", says="another training goes on in")
+    assert work.run(*words, "2").code == 0
+
+
+@pytest.mark.usefixtures("no_probes")
+@pytest.mark.parametrize(
+    ("kind", "name", "value", "says"),
+    [("content", "content", np.nan, "holds NaN or infinity"), ("pitch", "f0_hz", 0.0, "no pitch was found")],
+)
+def test_features_that_teach_nothing_are_refused(
+    toy_assets: Path, tmp_path: Path, kind: str, name: str, value: float, says: str
+) -> None:
+    folder = write_fast_dataset(tmp_path / "ds", load_base(toy_assets / "base"))
+    dataset = open_dataset(folder)
+    for clip in dataset.clips("train"):
+        file = next((folder / "features").glob(f"{kind}*/{clip.id}.safetensors"))
+        arrays = load_numpy(file)
+        arrays[name][...] = value
+        save_numpy(arrays, file)
+    with pytest.raises(TimbreError, match=says):
+        run(folder, tmp_path / "run", steps=1)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_probes")
+def test_a_loss_that_is_no_number_stops_before_it_does_harm(
+    toy_assets: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(dataset, tmp_path / "run", steps=1)
+    before = state(tmp_path / "run", 1)
+    forward = FastLosses.forward
+    monkeypatch.setattr(FastLosses, "forward", lambda *words: {k: v * np.nan for k, v in forward(*words).items()})
+    with pytest.raises(SettingsError, match="of step 1 is no number"):
+        run(dataset, tmp_path / "run", steps=3)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()].count("step-00000001") == 1
+    assert all(torch.equal(value, before[key]) for key, value in state(tmp_path / "run", 1).items())
 
 
 @pytest.mark.parametrize(

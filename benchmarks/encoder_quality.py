@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -49,6 +48,7 @@ from benchmarks.quality.probe_material import (
     singing,
 )
 from benchmarks.quality.representations import Representation, loud_frames
+from benchmarks.recordings import add_data
 from timbre.content.encoders import load_encoder
 from timbre.evaluate.summary import MeanInterval, bootstrap_mean
 from timbre.voice.base import load_base
@@ -220,7 +220,7 @@ def _tell(what: str, started: float) -> None:
 def main() -> None:
     """Probe and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    add_data(parser)
     parser.add_argument("--base", type=Path, help="folder of a base; default: the packaged one")
     parser.add_argument(
         "--encoder", action="append", default=[], metavar="NAME[=FILE]", help="another encoder beside it, by its name"

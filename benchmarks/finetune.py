@@ -12,7 +12,6 @@ new measurement.
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ import numpy as np
 
 from benchmarks.conditions import conditions
 from benchmarks.quality.held_out import ENGLISH, MIN_SOURCE_S
-from benchmarks.recordings import copy_once, first_rows
+from benchmarks.recordings import add_data, copy_once, first_rows
 from recipes.base.hidden import HIDDEN_SPEAKERS
 from recipes.base.manifest import Row, read_rows
 from timbre.config.convert import ConvertSettings
@@ -88,7 +87,7 @@ def judge(voice: Voice, heard: Sequence[tuple[MonoWave, tuple[str, ...]]], targe
 def main() -> None:
     """Prepare, train and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    add_data(parser)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--shares", type=float, nargs="+", default=[0.75, 1.0], help="of what was learned")

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.conditions import conditions
 from benchmarks.finetune import timbre
-from benchmarks.recordings import copy_once, first_rows
+from benchmarks.recordings import add_data, copy_once, first_rows
 from recipes.base.manifest import Row, read_rows
 from timbre.config.convert import ConvertSettings
 from timbre.config.prepare import PACKAGED_ENCODER
@@ -52,7 +51,7 @@ SHOWN = 16
 def main() -> None:
     """Prepare, train and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("TIMBRE_DATA", "../shared/data")))
+    add_data(parser)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=60.0)
     parser.add_argument("--precision", default="fast")

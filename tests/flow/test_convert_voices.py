@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import soundfile
 import torch
 from safetensors.torch import load_file, save_file
 
+import timbre
 from tests.flow.command import WorkFolder
 from timbre.audio.reader import probe_audio, read_tags
 from timbre.errors import OutputError
@@ -190,3 +192,29 @@ def test_a_voice_is_saved_over_a_voice_only(toy_voice: FastVoice, tmp_path: Path
     with pytest.raises(OutputError, match="is no voice and is not replaced by one"):
         toy_voice.save(tmp_path / "music", force=True)
     assert (tmp_path / "music/song.txt").read_text() == "mine"
+
+
+def test_a_kept_voice_is_found_by_the_name_of_its_folder(work: WorkFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "shelf").mkdir(exist_ok=True)
+    voice = timbre.load_voice("ada")
+    assert voice.save(work / "shelf" / "mine").name == "mine"
+    assert voice.save(work / "shelf" / "other", name="Nora B").name == "Nora B"
+    assert voice.card.name == "ada"
+    monkeypatch.setenv("TIMBRE_VOICES", str(work / "shelf"))
+    assert work.convert(work.sing("a.wav"), "-o", work / "c.wav", voice="mine").code == 0
+
+
+def test_paths_that_are_empty_or_no_files_are_refused(work: WorkFolder) -> None:
+    source = work.sing("a.wav")
+    work.refuses("", "-o", work / "b.wav", says="an empty path was given")
+    work.refuses(source, "-o", "", says="an empty path was given")
+    os.mkfifo(work / "pipe.wav")
+    assert work.convert(source, "-o", work / "pipe.wav", "--force").code == 2
+    assert (work / "pipe.wav").is_fifo()
+    (work / "link.wav").symlink_to(work / "real.wav")
+    assert work.convert(source, "-o", work / "link.wav").code == 0
+    assert (work / "link.wav").is_symlink() and (work / "real.wav").is_file()
+
+
+def test_a_chunk_within_its_range_is_taken(work: WorkFolder) -> None:
+    assert work.convert(work.sing("a.wav"), "-o", work / "b.wav", "--max-chunk-s", "0.1").code == 0

@@ -375,7 +375,7 @@ def test_no_more_is_read_ahead_than_one_clip_needs(voice: LoadedVoice) -> None:
     wave = np.concatenate((glide(5.0, RATE), np.zeros(5 * RATE, dtype=np.float32), glide(5.0, RATE)))
     source = CountingSource(wave, RATE)
     settings = ConvertSettings(pitch="pm", speaker="alice", max_chunk_s=1.0, precision="exact")
-    scanned = scan(source, None, settings)
+    scanned = scan(source, None, settings, rumble=True)
     n_written, ahead = 0, 0
     for chunk in render_chunks(voice.voice, source, scanned, 0.0, settings):
         n_written += len(chunk.samples)

@@ -66,3 +66,11 @@ def test_sounds_of_a_folder_are_found_in_order(tmp_path: Path) -> None:
     assert find_sounds(tmp_path) == [tmp_path / "A/z.MP3", tmp_path / "b.wav"]
     with pytest.raises(AudioError, match="holds no sound files"):
         find_sounds(tmp_path / "folder.wav")
+
+
+def test_rates_that_no_voice_has_are_refused(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "slow.wav", np.zeros(100), 48)
+    with pytest.raises(AudioError, match=r"slow.wav has a sample rate of 48 Hz, and voices need at least 1000"):
+        FileSource(tmp_path / "slow.wav")
+    with pytest.raises(AudioError, match="give the rate in Hz"):
+        ArraySource(np.zeros(100), 48)

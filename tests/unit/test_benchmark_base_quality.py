@@ -17,12 +17,14 @@ PAIRS = [
 
 
 @pytest.fixture
-def measured(monkeypatch: pytest.MonkeyPatch) -> None:
+def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Stand for the conversions and the probes: likeness 0.2 times the place of the pair."""
 
     def measure(system: object, pair: Pair, pages: object) -> dict[str, float | None]:
         return {"similarity_to_target": 0.2 * PAIRS.index(pair), "word_disagreement": None if pair.sung else 0.5}
 
+    (tmp_path / "manifest.csv").touch()
+    monkeypatch.setenv("TIMBRE_DATA", str(tmp_path))
     monkeypatch.setattr(base_quality, "held_out_pairs", lambda data: PAIRS)
     monkeypatch.setattr(base_quality, "measure", measure)
     row = dict.fromkeys(COLUMNS, MeanInterval(0.9, 0.8, 1.0, 7))
@@ -55,3 +57,12 @@ def test_the_probes_come_with_one_flag(monkeypatch: pytest.MonkeyPatch, capsys: 
 def test_pages_need_their_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="add it to --rows"):
         printed(monkeypatch, capsys, "--rows", "floor", "--pages", "pages")
+
+
+def test_absent_recordings_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TIMBRE_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(SystemExit, match="2"):
+        printed(monkeypatch, capsys)
+    assert "holds no manifest.csv; give the recordings" in capsys.readouterr().err

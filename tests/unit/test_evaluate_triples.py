@@ -58,6 +58,7 @@ def test_table(tmp_path: Path) -> None:
         ("source,converted,like\na.wav,,c.wav\n", "row 1 leaves"),
         ("source,converted,like\na.wav,../b.wav,c.wav\n", "leaves the folder"),
         ("source,converted,like,shift\na.wav,b.wav,c.wav,up\n", "number of semitones"),
+        ("source,converted,like,shift\na.wav,b.wav,c.wav,nan\n", "number of semitones"),
         ("source,converted,like\n", "holds no conversion"),
     ],
 )
@@ -70,3 +71,13 @@ def test_wrong_tables_are_told(tmp_path: Path, text: str, message: str) -> None:
 def test_a_file_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="is not a folder"):
         find_triples(tmp_path / "absent")
+
+
+def test_text_of_another_encoding_is_told(tmp_path: Path) -> None:
+    (tmp_path / "triples.csv").write_text("source,converted,like\na.wav,b.wav,c.wav\n", encoding="utf-16")
+    with pytest.raises(SettingsError, match=r"triples.csv is not UTF-8 text; save it as UTF-8"):
+        find_triples(tmp_path)
+    make(tmp_path / "other" / "x", "source.wav", "converted.wav", "like.wav")
+    (tmp_path / "other" / "x" / "transcript.txt").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(SettingsError, match=r"transcript.txt is not UTF-8"):
+        find_triples(tmp_path / "other")

@@ -17,6 +17,7 @@ from timbre.errors import AudioError
 
 BLOCK_S = 10.0
 MAX_CHANNELS = 64
+LEAST_RATE_HZ = 1000
 MAX_LEVEL = 1e6  # 120 dB above full scale; beyond it float32 sums of squares lose their meaning
 _RIFF_OF_UNKNOWN_SIZE = 0x7FFF_0000  # programs that write to a pipe put a size beyond this into the header
 
@@ -47,6 +48,7 @@ class FileSource:
         info = probe_audio(path)
         if info.n_samples == 0:
             raise AudioError(f"{path.name} holds 0 samples; give a file that holds sound")
+        _check_rate(info.sample_rate_hz, path.name)
         self.path, self.name = path, path.name
         self.sample_rate_hz, self.n_channels, self.n_samples = info.sample_rate_hz, info.n_channels, info.n_samples
         self.is_cut_off = info.format == "wav" and _is_cut_off(path)
@@ -87,6 +89,7 @@ class ArraySource:
             )
         if int(sample_rate_hz) != sample_rate_hz:
             raise AudioError(f"the sample rate is {sample_rate_hz} Hz; it must be a whole number")
+        _check_rate(int(sample_rate_hz), "the array")
         with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinity, which is refused below
             self._sound = Sound(samples.astype(np.float32, copy=False), int(sample_rate_hz))
         self.name, self.sample_rate_hz = "the array", int(sample_rate_hz)
@@ -119,6 +122,15 @@ def mono_blocks(
     for block in source.blocks():
         yield resampler.push(to_mono(block, weights)[None])[0]
     yield resampler.flush()[0]
+
+
+def _check_rate(sample_rate_hz: int, name: str) -> None:
+    """Raise AudioError for rates that no recording of a voice has."""
+    if sample_rate_hz < LEAST_RATE_HZ:
+        raise AudioError(
+            f"{name} has a sample rate of {sample_rate_hz} Hz, and voices need at least {LEAST_RATE_HZ}; give the rate "
+            "in Hz, or record again"
+        )
 
 
 def _check_level(samples: Samples, name: str) -> None:

@@ -50,7 +50,7 @@ class AudioWriter:
         quiet: bool = False,
     ) -> None:
         check_rate(sample_rate_hz)
-        self.path = Path(path)
+        self.path = Path(path).resolve() if Path(path).is_symlink() else Path(path)  # a link goes on pointing there
         self.clipped_samples = 0
         self.n_samples = 0  # of each channel, written so far
         self._format = format_of(self.path, format)
@@ -94,6 +94,8 @@ class AudioWriter:
     def _check_target(self) -> None:
         if self.path.is_dir():
             raise OutputError(f"{self.path} is a folder; give the name of a file in it")
+        if self.path.exists() and not self.path.is_file():
+            raise OutputError(f"{self.path} is no regular file and cannot be replaced; give another name")
         if self.path.exists() and not self._force:
             raise OutputError(f"{self.path} exists; allow overwriting with force, or choose another name")
         if not self.path.parent.is_dir():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ def evaluate(
         return
     if source is None or converted is None or not like:
         raise SettingsError("the conversion is incomplete; give a folder, or --source, --converted and --like")
+    if shift is not None and not math.isfinite(shift):
+        raise SettingsError(f"the shift is {shift}; it must be a number of semitones")
     from timbre.evaluate.files import evaluate_files
     from timbre.evaluate.triples import DEFAULT_GROUP, Triple
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
+import signal
 import sys
 import traceback
 from collections.abc import MutableMapping, Sequence
@@ -17,6 +19,7 @@ from timbre.errors import TimbreError
 
 EXIT_MISTAKE = 2
 EXIT_INTERRUPTED = 130
+PATH_OPTIONS = ("-o", "--output", "--like", "--voice", "--source", "--converted", "--probe")
 _MEMORY_SENTENCE = (
     "the memory of this machine does not suffice; close other programs, or give shorter recordings or a smaller batch"
 )
@@ -30,6 +33,9 @@ def run() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a file name of any script may be printed anywhere
     wait_briefly(os.environ)
+    for name in ("SIGTERM", "SIGHUP"):  # tidied up after as after Ctrl-C
+        if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_DFL:
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
 
 
@@ -50,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     0 is success, 2 a mistake of the user (told in one sentence on stderr), 130 an interruption.
     """
     rest, debug = _take_debug(arguments)
+    if _has_empty_path(rest):
+        return _complain("an empty path was given; name a file or folder (. is the current one)", EXIT_MISTAKE, debug)
     rest = _repeat_lists(rest)
     command = _asked_command(rest)
     app = build_app(command)
@@ -131,6 +139,12 @@ def _take_debug(arguments: Sequence[str]) -> tuple[list[str], bool]:
     end = list(arguments).index("--") if "--" in arguments else len(arguments)
     options = [word for word in arguments[:end] if word != "--debug"]
     return options + list(arguments[end:]), len(options) < end
+
+
+def _has_empty_path(arguments: Sequence[str]) -> bool:
+    """Say whether a path is an empty word, as an unset variable of a shell leaves it; text may be empty."""
+    pairs = itertools.pairwise(["", *arguments])
+    return any(not word and (not last.startswith("-") or last in PATH_OPTIONS) for last, word in pairs)
 
 
 def _translated(command: str | None, arguments: list[str]) -> list[list[str]]:

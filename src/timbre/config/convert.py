@@ -129,6 +129,9 @@ class ConvertSettings(Settings):
             )
         if self.compatible and self.silence != "mute":
             raise SettingsError(f"compatible mutes silence, but silence is {self.silence!r}; leave one of them out")
+
+    def check_overlap(self) -> None:
+        """Raise SettingsError for stretches that overlap by more than a half, or by all where `compatible`."""
         most_s = self.longest_chunk_s * (1 if self.compatible else 0.5)
         if self.overlap_s > most_s:
             raise SettingsError(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from timbre.convert.pitch_shift import decide_shift
 from timbre.convert.render import render_chunks
 from timbre.convert.scan import scan, scan_tracker
 from timbre.voice import catalog
-from timbre.voice.card import VoiceCard
+from timbre.voice.card import VoiceCard, safe_name
 
 logger = logging.getLogger(__name__)
 
@@ -50,14 +51,19 @@ class LoadedVoice:
         settings = settings or ConvertSettings()
         source = ArraySource(wave, sample_rate_hz)
         self.voice.check(settings)
-        scanned = scan(source, scan_tracker(self.voice, settings), settings)
+        scanned = scan(source, scan_tracker(self.voice, settings), settings, rumble=self.voice.hears_rumble)
         shift = decide_shift(settings.pitch_shift, scanned.f0_hz, self.card.median_f0_hz)
         chunks = render_chunks(self.voice, source, scanned, shift.semitones, settings)
         return np.concatenate([chunk.samples for chunk in chunks])
 
-    def save(self, folder: str | Path, *, force: bool = False) -> VoiceCard:
-        """Keep the voice as a folder that `load_voice` reads; errors as in `timbre.voice.saving.new_voice`."""
-        return self.voice.save(Path(folder), force=force)
+    def save(self, folder: str | Path, *, name: str | None = None, force: bool = False) -> VoiceCard:
+        """Keep the voice as a folder that `load_voice` reads; errors as in `timbre.voice.saving.new_voice`.
+
+        It is called `name`, by default as the folder is.
+        """
+        voice = copy.copy(self.voice)
+        voice.card = replace(voice.card, name=safe_name(name or Path(folder).resolve().name))
+        return voice.save(Path(folder), force=force)
 
 
 def load_voice(name_or_folder: str | Path, *, device: str = "cpu") -> LoadedVoice:

@@ -25,6 +25,7 @@ from timbre.pitch.trackers import resolve_tracker
 from timbre.voice.catalog import Voice
 
 LEAST_TOLD_DB = 0.05
+MUCH_SILENT = 0.3  # of a recording, where its user should know what counts as silent
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _convert_file(
     started = time.perf_counter()
     source, output = job.source, job.output
     report(0.0, source.seconds)
-    scanned = scan(source, tracker, settings)
+    scanned = scan(source, tracker, settings, rumble=voice.hears_rumble)
     shift = decide_shift(settings.pitch_shift, scanned.f0_hz, voice.card.median_f0_hz)
     tags = conversion_tags(voice, source.path.stem)
     limited_db = 0.0
@@ -138,6 +139,10 @@ def _notes(scanned: Scan, is_cut_off: bool, limited_db: float, settings: Convert
         yield "no voiced sound was found; the result is noise and silence only"
     silent = sum(piece.end - piece.start for piece in scanned.pieces if piece.silent)
     if silent and settings.silence == "mute":
-        yield f"{silent / max(1, scanned.n_samples):.0%} was silent and is written as silence"
+        share = silent / max(1, scanned.n_samples)
+        hint = (
+            "; lower --slice-threshold-db or use --silence convert for quiet recordings" if share > MUCH_SILENT else ""
+        )
+        yield f"{share:.0%} was silent (below {settings.slice_threshold_db:g} dB) and is written as silence{hint}"
     if limited_db >= LEAST_TOLD_DB:
         yield f"peaks were turned down by up to {limited_db:.1f} dB to stay below full scale; a softer source avoids it"

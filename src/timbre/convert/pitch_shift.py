@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 FRAMES_PER_S = 100
+BELOW_SPEECH = 0.25  # octaves below the median of speech to which singing goes at most
 # A held note: 0.2 s of unbroken voice within one semitone. The thresholds lie between recordings of speech in five
 # languages and of singing.
 HELD_FRAMES, HELD_SEMITONES = 20, 1.0
@@ -43,8 +45,9 @@ def is_singing(f0_hz: NDArray[np.float32]) -> bool:
 def decide_shift(asked: float | str, f0_hz: NDArray[np.float32] | None, target_median_hz: float) -> PitchShift:
     """Turn the setting `pitch_shift` into semitones for a source with the pitch track `f0_hz` [T].
 
-    "auto" moves speech by the distance of the medians, and singing by the nearest whole number of octaves, so that it
-    stays in its key.
+    "auto" moves speech by the distance of the medians. Singing is moved by whole octaves, so that it stays in its key,
+    to between a quarter of an octave below the median and three quarters above it: voices sing higher than they speak,
+    and their medians are mostly of speech.
     """
     if not isinstance(asked, str):
         return PitchShift(asked, "as asked")
@@ -57,5 +60,5 @@ def decide_shift(asked: float | str, f0_hz: NDArray[np.float32] | None, target_m
     distance = 12 * float(np.log2(target_median_hz / median_hz))
     facts = f"median {median_hz:.0f} Hz, the voice's {target_median_hz:.0f} Hz"
     if is_singing(f0_hz):
-        return PitchShift(12.0 * round(distance / 12), f"singing, {facts}: whole octaves")
+        return PitchShift(12.0 * math.ceil(distance / 12 - BELOW_SPEECH), f"singing, {facts}: whole octaves")
     return PitchShift(round(float(np.clip(distance, -24, 24)), 2), f"speech, {facts}")

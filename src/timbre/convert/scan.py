@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbre.audio.mixing import even_weights
+from timbre.audio.rumble import RumbleFilter
 from timbre.audio.slicing import Piece, pieces_from_rms, slice_meter
 from timbre.audio.source import SoundSource, mix_weights, mono_blocks
 from timbre.config.convert import ConvertSettings
@@ -88,16 +89,18 @@ def scan_tracker(voice: Voice, settings: ConvertSettings) -> PitchTracker | None
     return load_tracker("pm") if settings.pitch_shift == "auto" and voice.card.median_f0_hz > 0 else None
 
 
-def scan(source: SoundSource, tracker: PitchTracker | None, settings: ConvertSettings) -> Scan:
+def scan(source: SoundSource, tracker: PitchTracker | None, settings: ConvertSettings, *, rumble: bool) -> Scan:
     """Listen to the whole of `source` once (twice where it has several channels), block by block.
 
-    Without a tracker the pitch is left out.
+    Without a tracker the pitch is left out. With `rumble` what lies below voices is heard too, as so-vits-svc does.
     """
     weights = even_weights(source.n_channels) if settings.compatible else mix_weights(source)
     slicing = SliceSettings(threshold_db=settings.slice_threshold_db, min_length_ms=1000, max_silence_kept_ms=300)
     meter = slice_meter(SAMPLE_RATE_HZ, slicing)
     pitch = None if tracker is None else WindowedPitch(tracker)
-    for block in mono_blocks(source, weights, SAMPLE_RATE_HZ):
+    cleaned = RumbleFilter(SAMPLE_RATE_HZ)
+    for heard in mono_blocks(source, weights, SAMPLE_RATE_HZ):
+        block = heard if rumble else cleaned.push(heard)
         meter.push(block)
         if pitch is not None:
             pitch.push(block)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +55,15 @@ def find_triples(folder: Path) -> list[Triple]:
     return sorted(triples, key=lambda triple: (triple.group, triple.name))
 
 
+@contextmanager
+def utf8(path: Path) -> Iterator[None]:
+    """Tell of a text file that is not UTF-8."""
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text; save it as UTF-8") from error
+
+
 def _from_folders(root: Path) -> list[Triple]:
     found = {path.parent for pattern in ("source.*", "converted.*") for path in root.rglob(pattern) if path.is_file()}
     return [_from_folder(folder, root) for folder in found]
@@ -62,6 +73,8 @@ def _from_folder(folder: Path, root: Path) -> Triple:
     """Build one conversion from the files of its folder."""
     label = folder.relative_to(root).as_posix()
     transcript = folder / "transcript.txt"
+    with utf8(transcript):
+        words = transcript.read_text(encoding="utf-8").strip() if transcript.is_file() else None
     like = tuple(sorted(path for path in folder.glob("like*.*") if path.is_file()))
     if not like:
         raise SettingsError(f"the conversion {label!r} has no like*.* file; add a recording of the wanted voice")
@@ -72,7 +85,7 @@ def _from_folder(folder: Path, root: Path) -> Triple:
         source=_only_file(folder, "source", label),
         converted=_only_file(folder, "converted", label),
         like=like,
-        transcript=transcript.read_text(encoding="utf-8").strip() if transcript.is_file() else None,
+        transcript=words,
     )
 
 
@@ -84,7 +97,7 @@ def _only_file(folder: Path, stem: str, label: str) -> Path:
 
 
 def _from_csv(table: Path) -> list[Triple]:
-    with table.open(encoding="utf-8-sig", newline="") as stream:
+    with utf8(table), table.open(encoding="utf-8-sig", newline="") as stream:
         reader = csv.DictReader(stream)
         columns = reader.fieldnames or []
         missing = [name for name in _REQUIRED_COLUMNS if name not in columns]
@@ -107,6 +120,8 @@ def _from_row(row: Mapping[str, str | None], number: int, table: Path) -> Triple
     shift = (row.get("shift") or "").strip()
     try:
         asked_shift = float(shift) if shift else None
+        if asked_shift is not None and not math.isfinite(asked_shift):
+            raise ValueError(shift)
     except ValueError as error:
         raise SettingsError(f"{where} has the shift {shift!r}; it must be a number of semitones") from error
     return Triple(

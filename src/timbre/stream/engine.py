@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from timbre.audio.rumble import RumbleFilter
 from timbre.config.convert import ConvertSettings
 from timbre.config.fast import N_FFT
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
@@ -41,6 +42,7 @@ class StreamConverter:
         exact = replace(settings, precision="exact")  # short steps gain nothing by less
         self._extractor, self._renderer = voice.extractor(exact), voice.renderer(exact)
         self._state = self._extractor.fresh_state()
+        self._rumble = RumbleFilter(SAMPLE_RATE_HZ)
         self._wave: NDArray[np.float32] = np.zeros(0, dtype=np.float32)  # what pitch still needs
         self._first_frame = 0  # of self._wave
         self._n_frames = 0  # content frames rendered
@@ -59,7 +61,8 @@ class StreamConverter:
         if not np.isfinite(wave).all():
             raise AudioError("the block holds NaN or infinity; check the sound device or the program that sends it")
         device = self._voice.base.device
-        block = torch.from_numpy(np.ascontiguousarray(wave, dtype=np.float32)).to(device)
+        wave = self._rumble.push(np.asarray(wave, dtype=np.float32))
+        block = torch.from_numpy(wave).to(device)
         heard, self._state = self._extractor.step(block, self._state, last=last)
         self._wave = np.concatenate((self._wave, wave))
         n = len(heard.content)

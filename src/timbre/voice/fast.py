@@ -62,6 +62,7 @@ class FastVoice:
 
     sample_rate_hz = SAMPLE_RATE_HZ
     hop_samples = HOP_SAMPLES
+    hears_rumble = False  # which so-vits-svc does, and its voices are to sound as they did
 
     def __init__(self, card: VoiceCard, base: Base, reference: Reference) -> None:
         _check_base(card, base)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from timbre.audio.rumble import without_rumble
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.errors import VoiceError
 from timbre.models.fast.decoder import FilterSpectra, Timbre
@@ -85,7 +86,7 @@ def listen(base: Base, waves: Iterable[NDArray[np.float32]], tracker: PitchTrack
     for wave in waves:
         wave = wave[:n_left]
         n_left -= len(wave)
-        segments += _segments(base, wave, tracker)
+        segments += _segments(base, without_rumble(wave, SAMPLE_RATE_HZ), tracker)
     n_voiced = sum(int((segment.f0_hz > 0).sum()) for segment in segments)
     if n_voiced < MIN_VOICED_S * SAMPLE_RATE_HZ / HOP_SAMPLES:
         raise VoiceError(

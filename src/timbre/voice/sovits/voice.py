@@ -77,6 +77,8 @@ class SovitsVoice:
     SettingsError where a config is unusable, VoiceError where parts do not fit each other, DeviceError.
     """
 
+    hears_rumble = True
+
     def __init__(
         self, card: VoiceCard, parts: SovitsParts, device: str = "cpu", encoder_folders: Sequence[Path] = ()
     ) -> None:
@@ -126,6 +128,7 @@ class SovitsVoice:
 
     def _check_asked(self, settings: ConvertSettings) -> None:
         settings.check_family(FAMILY, repr(self.card.name))
+        settings.check_overlap()
         tracks = self.mixed_speakers(settings)
         speaker_ids = [self.speaker_id(settings.speaker)] if tracks is None else sorted(tracks)
         diffuses = settings.shallow_diffusion or settings.only_diffusion

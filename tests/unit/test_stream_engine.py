@@ -9,7 +9,7 @@ from tests.toys import glide
 from timbre.config.convert import ConvertSettings
 from timbre.errors import AudioError, SettingsError
 from timbre.pitch.pm import PmTracker
-from timbre.stream.engine import StreamConverter
+from timbre.stream.engine import STRAIGHT_UP_TO, StreamConverter, _below_full_scale
 from timbre.voice.fast import FastVoice
 
 SETTINGS = ConvertSettings(pitch_shift=0.0)
@@ -51,3 +51,22 @@ def test_nan_is_refused(toy_voice: FastVoice) -> None:
     engine = StreamConverter(toy_voice, SETTINGS, PmTracker())
     with pytest.raises(AudioError, match="NaN"):
         engine.push(np.array([np.nan], dtype=np.float32))
+
+
+def test_blocks_and_settings_that_cannot_be_live_are_refused(toy_voice: FastVoice) -> None:
+    with pytest.raises(SettingsError, match="live conversion tracks with pm"):
+        StreamConverter(toy_voice, ConvertSettings(pitch_shift=0.0, pitch="fcpe"))
+    with pytest.raises(SettingsError, match="sovits"):
+        StreamConverter(toy_voice, ConvertSettings(pitch_shift=0.0, speaker="anna"), PmTracker())
+    engine = StreamConverter(toy_voice, SETTINGS, PmTracker())
+    for block in (np.zeros((1, 320), dtype=np.float32), np.zeros(320, dtype=np.int16)):
+        with pytest.raises(AudioError, match="it must be mono"):
+            engine.push(block)
+
+
+def test_peaks_are_bent_below_full_scale_and_soft_sound_stays() -> None:
+    sound = np.linspace(-3, 3, 1001, dtype=np.float32)
+    bent = _below_full_scale(sound)
+    soft = np.abs(sound) <= STRAIGHT_UP_TO
+    np.testing.assert_array_equal(bent[soft], sound[soft])
+    assert np.abs(bent).max() < 1 and (np.diff(bent) >= 0).all() and bent.dtype == np.float32

@@ -22,13 +22,15 @@ from timbre.pitch.trackers import load_tracker
 from timbre.voice.fast import FastVoice
 
 PITCH_WINDOW_FRAMES = 17
+STRAIGHT_UP_TO = 0.9
 
 
 class StreamConverter:
     """Converts mono 16 kHz sound block by block into a voice at 44.1 kHz.
 
-    The pitch is tracked in the last 0.17 s. The encoder's look-ahead covers what the tracker and the pulses need to
-    see, so they add no delay of their own.
+    The pitch is tracked by pm in the last 0.17 s, or by `tracker`. The encoder's look-ahead covers what the tracker and
+    the pulses need to see, so they add no delay of their own. Peaks above 0.9 are bent to stay below full scale, as a
+    limiter that looks ahead would add delay.
     """
 
     def __init__(self, voice: FastVoice, settings: ConvertSettings, tracker: PitchTracker | None = None) -> None:
@@ -36,6 +38,9 @@ class StreamConverter:
             raise SettingsError(
                 "pitch_shift is 'auto', which needs the whole recording; give semitones for live conversion"
             )
+        if settings.pitch not in ("auto", "pm") and tracker is None:
+            raise SettingsError(f"pitch is {settings.pitch!r}, and live conversion tracks with pm; leave it out")
+        voice.check(settings)
         self._voice = voice
         self._tracker = tracker or load_tracker("pm")
         self._ratio = 2 ** (settings.pitch_shift / 12)
@@ -56,8 +61,13 @@ class StreamConverter:
     def push(self, wave: NDArray[np.float32], *, last: bool = False) -> NDArray[np.float32]:
         """Hear more samples [n] and return what is finished [m]; with `last` the rest comes out and the stream ends.
 
-        Raises AudioError for NaN or infinity.
+        Raises AudioError for NaN or infinity, several channels, and whole numbers.
         """
+        if wave.ndim != 1 or not np.issubdtype(wave.dtype, np.floating):
+            raise AudioError(
+                f"the block has the shape {wave.shape} and holds {wave.dtype} numbers; it must be mono [samples] and "
+                "floating point within -1..1"
+            )
         if not np.isfinite(wave).all():
             raise AudioError("the block holds NaN or infinity; check the sound device or the program that sends it")
         device = self._voice.base.device
@@ -69,7 +79,7 @@ class StreamConverter:
         f0_hz = torch.from_numpy(self._pitch(n + LOOKAHEAD_FRAMES)).to(device) if n else block.new_zeros(0)
         self._n_frames += n
         sound = self._renderer.push(heard.frames(f0_hz[:n]), f0_ahead_hz=f0_hz[n:] if n else None, last=last)
-        return sound.cpu().numpy()
+        return _below_full_scale(sound.cpu().numpy())
 
     def _pitch(self, count: int) -> NDArray[np.float32]:
         """Return the shifted pitch of `count` frames from the next one on, out of the last 0.17 s."""
@@ -82,3 +92,12 @@ class StreamConverter:
         self._wave = self._wave[drop * HOP_SAMPLES :]
         self._first_frame += drop
         return np.asarray(f0_hz * np.float32(self._ratio), dtype=np.float32)
+
+
+def _below_full_scale(sound: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bend samples beyond `STRAIGHT_UP_TO` so that none reaches 1; softer ones stay as they are."""
+    level, room = np.abs(sound), 1 - STRAIGHT_UP_TO
+    bent = STRAIGHT_UP_TO + room * np.tanh((level - STRAIGHT_UP_TO) / room)
+    return np.where(level > STRAIGHT_UP_TO, np.copysign(np.minimum(bent, 1 - 2.0**-15), sound), sound).astype(
+        np.float32
+    )

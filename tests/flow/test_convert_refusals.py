@@ -128,7 +128,10 @@ def _wrong_values() -> list[tuple[str, str, str]]:
             wrong += [(option, "much", f"{field.name} is 'much'"), (option, "nan", f"{field.name} is")]
         elif choices is not None:
             wrong.append((option, "much", f"{field.name} is 'much'; it must be one of: {', '.join(choices)}"))
-    wrong += [("--seed", "1.5", "seed is '1.5'; it must be int"), ("--pitch", "ear", "the pitch tracker is 'ear'")]
+    wrong += [
+        ("--seed", "1.5", "seed is '1.5'; it must be a whole number"),
+        ("--pitch", "ear", "the pitch tracker is 'ear'"),
+    ]
     return wrong
 
 

@@ -81,3 +81,14 @@ def test_mistakes_are_told(
     assert main(["evaluate", *arguments]) == 2
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1
+
+
+def test_a_bad_file_of_a_folder_is_told_with_its_conversion_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("good", "torn"):
+        write_triple(tmp_path / name)
+    (tmp_path / "torn" / "converted.wav").write_bytes(b"RIFF")
+    assert main(["evaluate", str(tmp_path)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "conversion torn: " in captured.err and "1/2" not in captured.err

@@ -67,7 +67,7 @@ def test_typed_value_reaches_the_settings(arguments: list[str], expected: Toy) -
     [
         (["--pitch-shift", "up"], "pitch_shift is 'up'; it must be a number or one of: auto"),
         (["--pitch-shift", "49"], "pitch_shift is 49.0; it must be from -48 to 48"),
-        (["--seed", "1.5"], "seed is '1.5'; it must be int"),
+        (["--seed", "1.5"], "seed is '1.5'; it must be a whole number"),
         (["--seed", "101"], "seed is 101; it must be from 0 to 100"),
         (["--ratio", "nan"], "ratio is nan; it must be from 0 to 1"),
         (["--kind", "aiff"], "kind is 'aiff'; it must be one of: wav, flac"),

@@ -21,21 +21,27 @@ class RumbleFilter:
     """Push mono sound of one rate, get as much of it without rumble."""
 
     def __init__(self, sample_rate_hz: int) -> None:
-        self._response = _impulse_response(sample_rate_hz)
-        self._before = np.zeros(len(self._response) - 1)
+        self._sample_rate_hz = sample_rate_hz
+        self._n_before = len(_impulse_response(sample_rate_hz)) - 1
+        self._before = np.zeros(self._n_before)
 
     def push(self, wave: Wave) -> Wave:
         """Return the next samples [N] without rumble [N]."""
         held: NDArray[np.float64] = np.concatenate((self._before, wave.astype(np.float64)))
         self._before = held[len(wave) :]
-        size = 1 << (len(held) + len(self._response) - 2).bit_length()
-        clean = np.fft.irfft(np.fft.rfft(held, size) * np.fft.rfft(self._response, size), size)
-        return clean[len(self._response) - 1 : len(held)].astype(np.float32)
+        size = 1 << (len(held) - 1).bit_length()  # what comes round again falls on samples that were there before
+        clean = np.fft.irfft(np.fft.rfft(held, size) * _spectrum(self._sample_rate_hz, size), size)
+        return clean[self._n_before : len(held)].astype(np.float32)
 
 
 def without_rumble(wave: Wave, sample_rate_hz: int) -> Wave:
     """Return a whole mono sound [N] without rumble."""
     return RumbleFilter(sample_rate_hz).push(wave)
+
+
+@functools.lru_cache(maxsize=8)
+def _spectrum(sample_rate_hz: int, size: int) -> NDArray[np.complex128]:
+    return np.fft.rfft(_impulse_response(sample_rate_hz), size)
 
 
 @functools.lru_cache(maxsize=8)

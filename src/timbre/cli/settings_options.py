@@ -68,8 +68,8 @@ def _help(field: dataclasses.Field[Any]) -> str:
     default = {True: "yes", False: "no"}.get(field.default) if isinstance(field.default, bool) else field.default
     facts = [f"{low:.10g} to {high:.10g}"] if low is not None and high is not None else []
     facts += [f"default: {default}"] if default is not None else []
-    families = field.metadata.get("family") or ()
-    facts += [f"only {', '.join([families] if isinstance(families, str) else families)}"] if families else []
+    families = field.metadata.get("families")
+    facts += [f"only {', '.join(families)}"] if families else []
     return " ".join([field.metadata.get("help", ""), *([f"[{'; '.join(facts)}]"] if facts else [])])
 
 

@@ -71,6 +71,9 @@ class Settings:
         return dataclasses.asdict(self)
 
 
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "yes or no"}
+
+
 def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
     """Return `value` in the declared type, or raise SettingsError."""
     accepted = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
@@ -78,7 +81,7 @@ def _checked(field: dataclasses.Field[Any], hint: Any, value: Any) -> Any:
         value = float(value)
     fits = value is None if value is None else type(value) in accepted
     if (value is None and type(None) not in accepted) or (value is not None and not fits):
-        wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in accepted if kind is not type(None))
+        wanted = " or ".join(_KINDS.get(kind, str(kind)) for kind in accepted if kind is not type(None))
         raise SettingsError(f"{field.name} is {value!r}; it must be {wanted}")
     low, high, choices = (field.metadata.get(key) for key in ("low", "high", "choices"))
     if choices is not None and isinstance(value, str) and value not in choices:
@@ -94,7 +97,7 @@ def _range_text(low: float | None, high: float | None) -> str:
     if low is None and high is None:
         return "a number"
     if high is None:
-        return f"at least {low:g}"
+        return f"at least {low:.10g}"
     if low is None:
-        return f"at most {high:g}"
-    return f"from {low:g} to {high:g}"
+        return f"at most {high:.10g}"
+    return f"from {low:.10g} to {high:.10g}"

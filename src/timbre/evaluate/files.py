@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from timbre.audio.reader import probe_audio
+from timbre.errors import AudioError
 from timbre.evaluate.report import EvaluationReport, evaluate_triple
 from timbre.evaluate.summary import MeanInterval, summarise
 from timbre.evaluate.triples import Triple, find_triples
@@ -54,12 +57,26 @@ def evaluate_folder(
     Raises SettingsError for a folder without conversions, and what `evaluate_files` raises.
     """
     triples = find_triples(folder)
+    for triple in triples:  # a bad file is named before any work is done
+        for path in (triple.source, triple.converted, *triple.like):
+            with _of(triple):
+                probe_audio(path)
     rows: list[NamedReport] = []
     for index, triple in enumerate(triples):
         if on_progress is not None:
             on_progress(index, len(triples), triple.name)
-        rows.append(NamedReport(triple.name, triple.group, evaluate_files(triple, language)))
+        with _of(triple):
+            rows.append(NamedReport(triple.name, triple.group, evaluate_files(triple, language)))
     return FolderReport(tuple(rows), mean_tables(rows, seed))
+
+
+@contextmanager
+def _of(triple: Triple) -> Iterator[None]:
+    """Tell in which conversion a file was bad: in all of them they have the same names."""
+    try:
+        yield
+    except AudioError as error:
+        raise AudioError(f"conversion {triple.name}: {error}") from error
 
 
 def mean_tables(rows: Sequence[NamedReport], seed: int = 0) -> dict[str, dict[str, MeanInterval]]:

@@ -15,6 +15,7 @@ Wave = NDArray[np.float32]
 CUTOFF_HZ = 20.0
 ORDER = 4
 RESPONSE_S = 0.16
+PIECE_SAMPLES = 30_000  # transformed at once, so that long sounds take little memory
 
 
 class RumbleFilter:
@@ -27,6 +28,10 @@ class RumbleFilter:
 
     def push(self, wave: Wave) -> Wave:
         """Return the next samples [N] without rumble [N]."""
+        starts = range(0, max(1, len(wave)), PIECE_SAMPLES)
+        return np.concatenate([self._push(wave[start : start + PIECE_SAMPLES]) for start in starts])
+
+    def _push(self, wave: Wave) -> Wave:
         held: NDArray[np.float64] = np.concatenate((self._before, wave.astype(np.float64)))
         self._before = held[len(wave) :]
         size = 1 << (len(held) - 1).bit_length()  # what comes round again falls on samples that were there before

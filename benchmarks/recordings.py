@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from recipes.base.manifest import Row
+from recipes.base.recordings import data_folder
 from timbre.files.writing import new_folder
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Let a benchmark take the folder of recordings."""
-    usual = os.environ.get("TIMBRE_DATA", "recordings")
-    parser.add_argument("--data", type=_data_folder, default=usual, help="folder with manifest.csv; else $TIMBRE_DATA")
+    usual = str(data_folder())  # text, so that it is checked like what is given
+    parser.add_argument("--data", type=_checked, default=usual, help="folder with manifest.csv; else $TIMBRE_DATA")
 
 
-def _data_folder(text: str) -> Path:
+def _checked(text: str) -> Path:
     if not (Path(text) / "manifest.csv").is_file():
         raise argparse.ArgumentTypeError(
             f"the folder {text} holds no manifest.csv; give the recordings (recipes/base/README.md) by --data or in "

@@ -7,6 +7,7 @@ is causal, adds no delay and gives the same in pieces as whole.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,12 @@ class RumbleFilter:
 def without_rumble(wave: Wave, sample_rate_hz: int) -> Wave:
     """Return a whole mono sound [N] without rumble."""
     return RumbleFilter(sample_rate_hz).push(wave)
+
+
+def blocks_without_rumble(blocks: Iterable[Wave], sample_rate_hz: int) -> Iterator[Wave]:
+    """Yield the blocks of a mono sound without rumble."""
+    cleaner = RumbleFilter(sample_rate_hz)
+    return (cleaner.push(block) for block in blocks)
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bar
@@ -26,17 +26,17 @@ class _ShownBar:
         self._bar = bar
         self._task = task
 
-    def note(self, line: str) -> None:
-        """Print what is no result on stderr, if it says anything."""
-        if line:
-            self._bar.stop()
-            print(line, file=sys.stderr, flush=True)
-            self._bar.start()
-
     def say(self, line: str) -> None:
         """Print a result on stdout at once, with the bar out of the way."""
+        self._print(line, sys.stdout)
+
+    def note(self, line: str) -> None:
+        """Print what is no result on stderr, with the bar out of the way."""
+        self._print(line, sys.stderr)
+
+    def _print(self, line: str, stream: TextIO) -> None:
         self._bar.stop()
-        print(line, flush=True)
+        print(line, file=stream, flush=True)
         self._bar.start()
 
 
@@ -68,7 +68,7 @@ class TrainingBar(_ShownBar):
         )
         if self._bar.disable and progress.spent_s - self._told_s >= LOG_EVERY_S:
             self._told_s = progress.spent_s
-            print(f"{progress.spent_s / 60:.0f} min: {description}", file=sys.stderr, flush=True)
+            self.note(f"{progress.spent_s / 60:.0f} min: {description}")
 
 
 class PreparationBar(_ShownBar):

@@ -46,7 +46,8 @@ def train(
         try:
             result = run_training(dataset, output, settings, probe, Listeners(tell, bar.move))
         except KeyboardInterrupt as stop:
-            bar.note(str(stop))
+            if stop.args:
+                bar.note(str(stop))
             raise
         if result is not None:
             made = f"result: {output}" if result.voice is None else f"voice: {result.voice.path}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from timbre.audio.envelope import EnvelopeFollower
 from timbre.audio.limiter import StreamLimiter
 from timbre.audio.resample import resampled_length
-from timbre.audio.rumble import RumbleFilter
+from timbre.audio.rumble import blocks_without_rumble
 from timbre.audio.slicing import Piece
 from timbre.audio.source import SoundSource, mono_blocks
 from timbre.config.convert import ConvertSettings
@@ -96,8 +96,7 @@ def _stream(
     state, n_frames = extractor.fresh_state(), 0
     chunk_s = settings.max_chunk_s or STREAMED_CHUNK_S
     chunk_samples = max(1, round(chunk_s * SAMPLE_RATE_HZ / HOP_SAMPLES)) * HOP_SAMPLES
-    rumble = RumbleFilter(SAMPLE_RATE_HZ)
-    blocks = (rumble.push(block) for block in mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ))
+    blocks = blocks_without_rumble(mono_blocks(source, scanned.weights, SAMPLE_RATE_HZ), SAMPLE_RATE_HZ)
     for wave, last in _cut(blocks, chunk_samples):
         heard, state = extractor.step(torch.from_numpy(wave).to(device), state, last=last)
         frames = heard.frames(f0_hz[n_frames : n_frames + len(heard.content)])

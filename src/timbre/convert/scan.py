@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from timbre.audio.mixing import even_weights
-from timbre.audio.rumble import RumbleFilter
+from timbre.audio.rumble import blocks_without_rumble
 from timbre.audio.slicing import Piece, pieces_from_rms, slice_meter
 from timbre.audio.source import SoundSource, mix_weights, mono_blocks
 from timbre.config.convert import ConvertSettings
@@ -98,9 +98,8 @@ def scan(source: SoundSource, tracker: PitchTracker | None, settings: ConvertSet
     slicing = SliceSettings(threshold_db=settings.slice_threshold_db, min_length_ms=1000, max_silence_kept_ms=300)
     meter = slice_meter(SAMPLE_RATE_HZ, slicing)
     pitch = None if tracker is None else WindowedPitch(tracker)
-    cleaned = RumbleFilter(SAMPLE_RATE_HZ)
-    for heard in mono_blocks(source, weights, SAMPLE_RATE_HZ):
-        block = heard if rumble else cleaned.push(heard)
+    blocks = mono_blocks(source, weights, SAMPLE_RATE_HZ)
+    for block in blocks if rumble else blocks_without_rumble(blocks, SAMPLE_RATE_HZ):
         meter.push(block)
         if pitch is not None:
             pitch.push(block)

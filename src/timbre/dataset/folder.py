@@ -81,6 +81,13 @@ class Dataset:
             raise self._misfit("content", clip)
         return units
 
+    def check_content(self, clip: ClipEntry, content: NDArray[np.float32]) -> None:
+        """Raise DatasetError where the content of a clip holds what is no number."""
+        if not np.isfinite(content).all():
+            raise DatasetError(
+                f"the content of the clip {clip.id} of {self.folder} holds NaN or infinity; prepare it again"
+            )
+
     def features(self, clip: ClipEntry) -> ClipFeatures:
         """Return the features of a clip; raises DatasetError where a file is damaged or does not belong to it."""
         import torch  # which those who only look at the manifest can do without

@@ -98,6 +98,4 @@ def _below_full_scale(sound: NDArray[np.float32]) -> NDArray[np.float32]:
     """Bend samples beyond `STRAIGHT_UP_TO` so that none reaches 1; softer ones stay as they are."""
     level, room = np.abs(sound), 1 - STRAIGHT_UP_TO
     bent = STRAIGHT_UP_TO + room * np.tanh((level - STRAIGHT_UP_TO) / room)
-    return np.where(level > STRAIGHT_UP_TO, np.copysign(np.minimum(bent, 1 - 2.0**-15), sound), sound).astype(
-        np.float32
-    )
+    return np.where(level > STRAIGHT_UP_TO, np.copysign(np.minimum(bent, 1 - 2.0**-15), sound), sound)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from timbre.train.wording import asked, counted
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+T = TypeVar("T")
 SHOWN_EVERY_STEPS, MOST_CURVES = 10, 5
 LEAST_GAIN = 0.001  # of the score, for which patience begins anew
 _SAVE, _PROBE, _STOP, _INTERRUPTED = 1, 2, 4, 8
@@ -175,12 +176,7 @@ class Engine:
 
     def _shared_history(self) -> tuple[Score, ...]:
         """Return the probes of the first process, which is the only one that listens."""
-        held = [self._history]
-        if self._accelerator.num_processes > 1:
-            from accelerate.utils import broadcast_object_list
-
-            broadcast_object_list(held)
-        return tuple(held[0])
+        return tuple(of_first_process(self._history, self._accelerator))
 
     def _probe(self, board: Board | None) -> None:
         if not self._accelerator.is_main_process:
@@ -272,6 +268,16 @@ class Engine:
         finally:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def of_first_process(value: T, accelerator: Accelerator) -> T:
+    """Return in all processes what the first one has."""
+    held = [value]
+    if accelerator.num_processes > 1:
+        from accelerate.utils import broadcast_object_list
+
+        broadcast_object_list(held)
+    return held[0]
 
 
 def _with_best_at(steps: Sequence[int], history: Sequence[Score]) -> list[Score]:

@@ -105,10 +105,7 @@ def load_clips(dataset: Dataset, clips: Sequence[ClipEntry], base: Base) -> list
 @torch.no_grad()
 def _load(dataset: Dataset, entry: ClipEntry, base: Base) -> Clip:
     wave, features = dataset.wave(entry), dataset.features(entry)
-    if not np.isfinite(features.content).all():
-        raise DatasetError(
-            f"the content of the clip {entry.id} of {dataset.folder} holds NaN or infinity; prepare it again"
-        )
+    dataset.check_content(entry, features.content)
     n_frames = min(entry.n_frames, len(wave) // HOP_SAMPLES)
     log_mel = hear_log_mel(base, at_16k(torch.from_numpy(wave)))[:n_frames]
     relative = relative_log_mel(log_mel.unsqueeze(0))

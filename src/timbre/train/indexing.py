@@ -194,10 +194,7 @@ def _frames(
     n_seen = 0
     for n_done, clip in enumerate(clips, 1):
         units = dataset.units(clip)
-        if not np.isfinite(units).all():
-            raise DatasetError(
-                f"the content of the clip {clip.id} of {dataset.folder} holds NaN or infinity; prepare it again"
-            )
+        dataset.check_content(clip, units)
         numbers = np.arange(n_seen, n_seen + len(units))
         drawn = (chance.random(len(units)) * (numbers + 1)).astype(np.int64)
         places = np.where(numbers < MOST_FRAMES, numbers, drawn)  # a later frame takes an earlier one's place

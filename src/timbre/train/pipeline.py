@@ -16,12 +16,12 @@ import numpy as np
 import torch
 
 from timbre.config.train import TrainSettings
-from timbre.dataset.folder import Dataset, open_dataset
+from timbre.dataset.folder import open_dataset
 from timbre.errors import MissingExtraError, SettingsError, TimbreError
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.nn.precision import reduced_type
 from timbre.train import run_folder
-from timbre.train.engine import Ended, Engine, Progress, Score
+from timbre.train.engine import Ended, Engine, Progress, Score, of_first_process
 from timbre.train.families import FAMILIES
 from timbre.train.listening import Bounds, Judge, independent_embed
 from timbre.train.probing import given_probe
@@ -104,9 +104,12 @@ def train(
     computing = f"{accelerator.device.type} in {number_type}"
     origins = {**voice.origins, "set of probes": _digest(waves)}
     with ExitStack() as until_the_end:
-        if not _first_process_says(
-            lambda: _take(run, settings, dataset, origins, computing, accelerator, until_the_end), accelerator
-        ):
+
+        def take() -> None:
+            run_folder.begin(run, settings, dataset, origins, computing, accelerator.num_processes)
+            until_the_end.enter_context(run_folder.only_one(run))
+
+        if not _first_process_could(take, accelerator):
             return None
         bounds = None if judge is None else judge.bounds
         engine = Engine(voice, run, settings, accelerator)
@@ -124,21 +127,7 @@ def train(
         return _finished(voice, bounds, ended, run, float(np.median([clip.loudness_lufs for clip in clips])), settings)
 
 
-def _take(
-    run: Path,
-    settings: TrainSettings,
-    dataset: Dataset,
-    origins: Mapping[str, str],
-    computing: str,
-    accelerator: Accelerator,
-    until_the_end: ExitStack,
-) -> None:
-    """Begin the run or go on with it, and let no other training do so until the end."""
-    run_folder.begin(run, settings, dataset, origins, computing, accelerator.num_processes)
-    until_the_end.enter_context(run_folder.only_one(run))
-
-
-def _first_process_says(act: Callable[[], None], accelerator: Accelerator) -> bool:
+def _first_process_could(act: Callable[[], None], accelerator: Accelerator) -> bool:
     """Let the first process `act`, and return in all of them whether it could; it raises what it was refused with."""
     refusal: TimbreError | None = None
     if accelerator.is_main_process:
@@ -146,14 +135,10 @@ def _first_process_says(act: Callable[[], None], accelerator: Accelerator) -> bo
             act()
         except TimbreError as error:
             refusal = error
-    verdict = [refusal is None]
-    if accelerator.num_processes > 1:
-        from accelerate.utils import broadcast_object_list
-
-        broadcast_object_list(verdict)
+    could = of_first_process(refusal is None, accelerator)
     if refusal is not None:
         raise refusal
-    return verdict[0]
+    return could
 
 
 def _probe_waves(paths: Sequence[Path]) -> dict[str, MonoWave]:

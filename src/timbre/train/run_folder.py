@@ -26,11 +26,7 @@ FORMAT = 1
 def check(folder: Path, settings: TrainSettings) -> None:
     """Raise OutputError where no run can be in `folder`, or one with other settings is: before all that takes long."""
     check_place(folder)
-    file = folder / RUN_FILE
-    if file.is_file():
-        _refuse(folder, _difference(_read(file), {"settings": settings.lasting, "versions": _versions()}))
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise OutputError(f"{folder} holds other files and no {RUN_FILE}; choose another folder")
+    _is_begun(folder, {"settings": settings.lasting, "versions": _versions()})
 
 
 @contextmanager
@@ -56,7 +52,6 @@ def begin(
     `origins`, versions or that computed otherwise: going on would not give what an undisturbed run gives. `origins`
     are digests of what it starts from and listens to, `computing` names device and number type.
     """
-    check(folder, settings)
     facts = {
         "settings": settings.lasting,
         "versions": _versions(),
@@ -64,19 +59,25 @@ def begin(
         "computing": computing,
         "processes": n_processes,
     }
+    if not _is_begun(folder, facts):
+        record = {"format": FORMAT, **facts}
+        write_text(folder / RUN_FILE, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+
+def _is_begun(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Say whether there is a run with these facts; raises OutputError for one with others, and for other files."""
     file = folder / RUN_FILE
-    if file.is_file():
-        _refuse(folder, _difference(_read(file), facts))
-        return
-    write_text(file, json.dumps({"format": FORMAT, **facts}, indent=1, ensure_ascii=False) + "\n")
-
-
-def _refuse(folder: Path, difference: str | None) -> None:
+    if not file.is_file():
+        if folder.is_dir() and any(folder.iterdir()):
+            raise OutputError(f"{folder} holds other files and no {RUN_FILE}; choose another folder")
+        return False
+    difference = _difference(_read(file), facts)
     if difference is not None:
         raise OutputError(
             f"the run in {folder} was begun with {difference}, so that it cannot go on as it was; "
             "give the same again or choose another folder"
         )
+    return True
 
 
 def _read(file: Path) -> dict[str, Any]:

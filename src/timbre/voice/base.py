@@ -57,6 +57,7 @@ def with_decoder(base: Base, decoder: FastDecoder) -> Base:
     return replace(base, networks=_with_parts(base.networks, decoder=decoder), is_tuned=True)
 
 
+@functools.lru_cache(maxsize=2)
 def with_reduced_products(base: Base, number_type: torch.dtype) -> Base:
     """Return `base` with encoder and decoder that compute the products of their blocks in `number_type`."""
     content, decoder = (

@@ -67,7 +67,6 @@ class FastVoice:
     def __init__(self, card: VoiceCard, base: Base, reference: Reference) -> None:
         _check_base(card, base)
         self.card, self.base, self.reference = card, base, reference
-        self._reduced: Base | None = None
         self._bands = make_bands(base.networks.content.frontend)
         with torch.inference_mode():
             self._timbre = reference.timbre(base.networks.decoder)
@@ -108,11 +107,7 @@ class FastVoice:
     def _base_at(self, settings: ConvertSettings) -> Base:
         """Return the base that computes as precisely as `settings` say; DeviceError where the device cannot."""
         number_type = reduced_type(settings.precision, self.base.device)
-        if number_type is None:
-            return self.base
-        if self._reduced is None:
-            self._reduced = with_reduced_products(self.base, number_type)
-        return self._reduced
+        return self.base if number_type is None else with_reduced_products(self.base, number_type)
 
     def save(self, folder: Path, *, force: bool = False, extras: Mapping[str, bytes] | None = None) -> VoiceCard:
         """Write the voice as a folder, all or nothing: voice.json, and in half precision reference.safetensors.

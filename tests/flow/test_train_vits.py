@@ -33,6 +33,8 @@ from timbre.voice.sovits.voice import SovitsVoice
 pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
 
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
 CPU = torch.device("cpu")
 ANY_NUMBERS = {"similarity": 0.5, "content_distance": 0.1}
 WIDTH = 5  # of the toy base's content
@@ -92,6 +94,8 @@ def test_a_dataset_becomes_a_voice_that_converts(work: WorkFolder, dataset: Path
     scores = json.loads((work / "run" / "scores.json").read_text(encoding="utf-8"))
     assert [score["step"] for score in scores["history"]] == [0, 2]
     assert all({"similarity", "rebuilt_mel"} <= score["numbers"].keys() for score in scores["history"])
+    pictures = set(EventAccumulator(str(work / "run" / "events")).Reload().Tags()["images"])
+    assert pictures >= {"slice/mel_org", "slice/mel_gen", "all/mel", "all/lf0", "all/norm_lf0"}
     folder = work / "run" / "voice"
     assert {path.name for path in folder.iterdir()} >= {"model.safetensors", "sample.flac", "training.json"}
     voice = load_voice(folder)

@@ -14,11 +14,12 @@ import torch
 from timbre.config.train import TrainSettings
 from timbre.errors import SettingsError, WeightsError
 from timbre.evaluate.waves import MonoWave
-from timbre.train.board import Board, picture
+from timbre.train.board import Board
 from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
 from timbre.train.engine import Ended, Engine, Score
 from timbre.train.listening import Bounds
+from timbre.train.pictures import mel_pictures, sound_picture
 from timbre.train.pipeline import summarise
 from timbre.train.trainee import TOTAL, ProbeResult
 
@@ -205,25 +206,46 @@ def test_curves_are_a_picture_that_shows_each_row() -> None:
     draw_curves([0], {"score": [0.1]}, 0)
 
 
+def test_a_level_far_from_a_row_is_in_its_panel() -> None:
+    def pixels(level: float) -> np.ndarray:
+        file = io.BytesIO(draw_curves([0, 5], {"similarity": [0.5, 0.6]}, 5, {"similarity": {"ceiling": level}}))
+        return np.asarray(Image.open(file).convert("RGB")).astype(int)
+
+    blue = {level: np.argwhere(pixels(level)[..., 2] - pixels(level)[..., 0] > 100) for level in (0.7, 3.0)}
+    height = {level: np.ptp(places[:, 0]) for level, places in blue.items()}
+    assert height[3.0] < height[0.7] / 2  # the row is small beside what it is compared with
+
+
 def test_the_board_shows_sounds_under_the_names_of_the_tutorial(tmp_path: Path) -> None:
     chirp = np.sin(np.cumsum(np.linspace(0.05, 0.5, 8000))).astype(np.float32)
     for resumed, steps in ((None, (1, 2, 3)), (2, (4,))):
         board = Board(tmp_path, resumed)
         for step in steps:
             board.scalars(step, {TOTAL: 0.5, "learning_rate": 1e-3})
-            board.probe(step, ProbeResult(0.1, {}, {"a": chirp}, 16_000, {"a": MonoWave(chirp[:100], 44_100)}))
+            pictures = {"all/mel": torch.rand(3, 20, 30)}
+            source = {"a": MonoWave(chirp[:100], 44_100)}
+            board.probe(step, ProbeResult(0.1, {}, {"a": chirp}, 16_000, source, pictures))
         board.close()
     events = EventAccumulator(str(tmp_path)).Reload()
     assert set(events.Tags()["audio"]) == {"gen/audio_0", "gt/audio_0"}
-    assert set(events.Tags()["images"]) == {"gen/mel_0", "gt/mel_0"}
+    assert set(events.Tags()["images"]) == {"gen/mel_0", "gt/mel_0", "all/mel"}
     for name in ("loss/g/total", "probe/score"):
         assert [event.step for event in events.Scalars(name)] == [1, 2, 4]
 
 
 def test_a_rising_tone_rises_in_its_picture() -> None:
-    shown = picture(torch.sin(torch.linspace(0.05, 2.5, 44_100).cumsum(0)), 44_100)[0]
-    brightest = shown.argmax(dim=0)
-    assert brightest[5] > brightest[40] > brightest[80]  # row 0 is the top
+    shown = sound_picture(torch.sin(torch.linspace(0.05, 2.5, 44_100).cumsum(0)), 44_100).sum(dim=0)
+    brightest, frame = shown.argmax(dim=0), shown.shape[1] / 86
+    places = [int(brightest[int(at * frame)]) for at in (5, 40, 80)]
+    assert places[0] > places[1] > places[2]  # row 0 is the top
+
+
+def test_spectrograms_side_by_side_have_the_same_colours() -> None:
+    loud, quiet = torch.zeros(4, 300), torch.full((4, 300), -40 / 8.686)
+    alone, beside = mel_pictures([loud, quiet])
+    assert alone.shape == beside.shape == (3, 200, 300)
+    assert float(beside.sum()) < 0.8 * float(alone.sum())
+    assert torch.equal(mel_pictures([quiet])[0], alone)
 
 
 def test_the_last_paragraph_tells_what_would_help() -> None:

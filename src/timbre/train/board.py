@@ -8,16 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
-from timbre.dsp.mel import mel_filter_bank
-from timbre.dsp.spectrogram import linear_spectrogram
 from timbre.errors import MissingExtraError
+from timbre.train.pictures import sound_picture
 from timbre.train.trainee import ProbeResult
-
-PICTURE_FFT, PICTURE_HOP, PICTURE_BANDS = 2048, 512, 128
-PICTURE_RANGE_DB = 80.0
 
 
 class Board:
@@ -40,7 +34,7 @@ class Board:
             self._writer.add_scalar(name, value, step)
 
     def probe(self, step: int, result: ProbeResult) -> None:
-        """Show numbers, sounds (gen/audio_0, ...; what they were made of: gt/audio_0, ...) and their spectrograms."""
+        """Show numbers, pictures, sounds (gen/audio_0, ...; their sources: gt/audio_0, ...) and their spectrograms."""
         self._writer.add_scalar("probe/score", result.score, step)
         for name, value in result.numbers.items():
             self._writer.add_scalar(f"probe/{name}", value, step)
@@ -50,23 +44,15 @@ class Board:
                 source = result.sources[name]
                 self._sound("gt", number, source.samples, source.sample_rate_hz, step)
         self._shown_sources = True
+        for name, picture in result.pictures.items():
+            self._writer.add_image(name, picture, step)
         self._writer.flush()
 
     def _sound(self, kind: str, number: int, samples: NDArray[np.float32], sample_rate_hz: int, step: int) -> None:
         wave = torch.from_numpy(samples)
         self._writer.add_audio(f"{kind}/audio_{number}", wave.clamp(-1, 1).unsqueeze(0), step, sample_rate_hz)
-        self._writer.add_image(f"{kind}/mel_{number}", picture(wave, sample_rate_hz), step)
+        self._writer.add_image(f"{kind}/mel_{number}", sound_picture(wave, sample_rate_hz), step)
 
     def close(self) -> None:
         """Write what is still waiting."""
         self._writer.close()
-
-
-def picture(wave: Tensor, sample_rate_hz: int) -> Tensor:
-    """Return the mel spectrogram of a sound [N] as a picture [1, bands, T] from 0 to 1, low bands at the bottom."""
-    padded = functional.pad(wave, (0, max(0, PICTURE_FFT - len(wave))))
-    magnitude = linear_spectrogram(padded.unsqueeze(0), PICTURE_FFT, PICTURE_HOP, PICTURE_FFT)[0]
-    bank = mel_filter_bank(sample_rate_hz, PICTURE_FFT, PICTURE_BANDS, 0.0, sample_rate_hz / 2)
-    level_db = 20 * torch.log10(bank @ magnitude + 1e-6)
-    shown = (level_db - level_db.max() + PICTURE_RANGE_DB) / PICTURE_RANGE_DB
-    return shown.clamp(0, 1).flip(0).unsqueeze(0)

@@ -23,6 +23,7 @@ from timbre.files.writing import new_file
 from timbre.train.board import Board
 from timbre.train.checkpoints import Checkpoints
 from timbre.train.curve import draw_curves
+from timbre.train.listening import Bounds
 from timbre.train.run_folder import CHECKPOINTS_FOLDER, CURVE_FILE, EVENTS_FOLDER, SCORES_FILE
 from timbre.train.trainee import TOTAL, Trainee
 from timbre.train.wording import asked, counted
@@ -75,8 +76,16 @@ class Ended:
 class Engine:
     """One training in one process; all processes of a run do the same, the first one writes."""
 
-    def __init__(self, trainee: Trainee, run: Path, settings: TrainSettings, accelerator: Accelerator) -> None:
+    def __init__(
+        self,
+        trainee: Trainee,
+        run: Path,
+        settings: TrainSettings,
+        accelerator: Accelerator,
+        bounds: Bounds | None = None,
+    ) -> None:
         self._trainee, self._run, self._settings, self._accelerator = trainee, run, settings, accelerator
+        self._bounds = bounds  # of the similarity of probes, for the picture
         self._checkpoints = Checkpoints(run / CHECKPOINTS_FOLDER)
         self._history: list[Score] = []
         self._step, self._spent_s = 0, 0.0
@@ -183,7 +192,11 @@ class Engine:
             return
         result = self._trainee.probe()
         self._history.append(Score(self._step, round(self._spent_s / 60, 2), result.score, dict(result.numbers)))
-        record = {"best_step": self._best.step, "history": [asdict(score) for score in self._history]}
+        record = {
+            "best_step": self._best.step,
+            "bounds": self._bounds and asdict(self._bounds),
+            "history": [asdict(score) for score in self._history],
+        }
         write_text(self._run / SCORES_FILE, json.dumps(record, indent=1) + "\n")
         rows = {"score": [score.score for score in self._history]}
         names = [name for score in reversed(self._history) for name in score.numbers]
@@ -191,9 +204,16 @@ class Engine:
             rows[name] = [score.numbers.get(name, math.nan) for score in self._history]
         steps = [score.step for score in self._history]
         with new_file(self._run / CURVE_FILE) as temporary:
-            temporary.write_bytes(draw_curves(steps, rows, self._best.step))
+            temporary.write_bytes(draw_curves(steps, rows, self._best.step, self._levels()))
         if board is not None:
             board.probe(self._step, result)
+
+    def _levels(self) -> dict[str, dict[str, float]]:
+        """Return what rows of the picture are to be compared with."""
+        bounds = self._bounds
+        if bounds is None:
+            return {}
+        return {"similarity": {"unconverted": bounds.floor, "the speaker's own recordings": bounds.ceiling}}
 
     def _save(self) -> None:
         if self._accelerator.is_main_process:

@@ -112,7 +112,7 @@ def train(
         if not _first_process_could(take, accelerator):
             return None
         bounds = None if judge is None else judge.bounds
-        engine = Engine(voice, run, settings, accelerator)
+        engine = Engine(voice, run, settings, accelerator, bounds)
         notes = (*engine.resume(), *_notes(voice, settings.family, judge, bool(probes)))
         device, n_processes = str(accelerator.device), accelerator.num_processes
         if accelerator.is_main_process:

@@ -33,6 +33,7 @@ class ProbeResult:
     sounds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)  # name -> [N] at `sample_rate_hz`
     sample_rate_hz: int = 44_100
     sources: Mapping[str, MonoWave] = field(default_factory=dict)  # what the sounds were made of, by the same names
+    pictures: Mapping[str, Tensor] = field(default_factory=dict)  # by their names for TensorBoard, [3, height, width]
 
 
 def heard_result(

@@ -30,6 +30,7 @@ from timbre.train.trainee import TOTAL, ProbeResult, heard_result
 from timbre.train.vits_checkpoint import CheckpointFiles, find_checkpoint, save_pair
 from timbre.train.vits_items import ClipSource
 from timbre.train.vits_listening import VitsAudience
+from timbre.train.vits_pictures import training_pictures
 from timbre.train.vits_setup import VitsSetup, begin, set_up
 from timbre.train.vits_step import (
     VitsTraining,
@@ -169,7 +170,9 @@ class VitsTrainee:
         voice = self.voice()
         rebuilt = self._audience.rebuilding(voice)
         more = {} if rebuilt is None else {"rebuilt_mel": rebuilt}
-        return heard_result(self._audience.judge, self._audience.converted(voice), more)
+        result = heard_result(self._audience.judge, self._audience.converted(voice), more)
+        shown = self._source.shown(self._speaker).to(self._device)
+        return replace(result, pictures=training_pictures(self._training, shown))
 
     def sample(self) -> MonoWave:
         """See `VoiceInTraining`."""

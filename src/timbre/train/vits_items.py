@@ -59,6 +59,13 @@ class ClipSource:
         clip = self.clips[shuffled_place(self._seed, number, len(self.clips))]
         return augmented(self.load(clip), self._shape, self._settings, item_chance(self._seed, number))
 
+    def shown(self, speaker: str) -> VitsBatch:
+        """Return one clip that is always the same, of the speaker's validation clips where one is long enough."""
+        held_out = self._dataset.clips("validation", speaker)
+        long = [clip for clip in held_out if self._n_samples(clip) >= self._settings.segment_size]
+        item = self.load((long or self.clips)[0])
+        return collate([cut(item, 0, min(item.n_frames, _CROP_FRAMES), self._shape.hop_samples)])
+
     def load(self, clip: ClipEntry) -> VitsItem:
         """Read a clip as it is, on as many frames as sound and features both have."""
         shape = self._shape

@@ -16,12 +16,7 @@ def test_keys_that_came_after_4_0_may_be_absent() -> None:
     for key in ("half_type", "vol_aug", "warmup_epochs"):
         del config["train"][key]
     settings = VitsTrainingSettings.from_config(config)
-    assert (settings.precision, settings.vol_aug, settings.warmup_epochs, settings.keep_ckpts) == (
-        "float32",
-        False,
-        0,
-        0,
-    )
+    assert (settings.precision, settings.vol_aug, settings.warmup_epochs) == ("float32", False, 0)
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,16 @@ def test_the_template_fits_each_encoder(encoder: str, width: int, hop_samples: i
     assert json.loads(json.dumps(config)) == config
 
 
+def test_what_a_config_says_without_effect_is_told(manifest: DatasetManifest, tmp_path: Path) -> None:
+    path = write_tiny_config(tmp_path / "config.json", 5)
+    assert set_up(manifest, settings(config=str(path)), CPU).notes == ()
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["train"] |= {"epochs": 50, "log_interval": 100, "eval_interval": 800}
+    path.write_text(json.dumps(config), encoding="utf-8")
+    (note,) = set_up(manifest, settings(config=str(path)), CPU).notes
+    assert note == "config.json says train.epochs 50, train.log_interval 100, which does not count here; give --epochs"
+
+
 def test_a_dataset_with_loudness_gets_a_model_that_hears_it() -> None:
     config = new_config(replace(heard("vec768l12", 768), vol_aug=True))
     assert VitsShape.from_config(config).vol_embedding and VitsTrainingSettings.from_config(config).vol_aug

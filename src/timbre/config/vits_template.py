@@ -82,6 +82,14 @@ _PACKAGED_GRID: dict[str, dict[str, Any]] = {  # of 10 ms, which is 441 samples 
     "data": {"hop_length": 441},
     "model": {"upsample_rates": [7, 7, 3, 3], "upsample_kernel_sizes": [15, 15, 7, 7], "gin_channels": 256},
 }
+_SAID_BY_OPTIONS = {
+    "epochs": "--epochs",
+    "seed": "--seed",
+    "log_interval": "",
+    "eval_interval": "--checkpoint-steps",
+    "keep_ckpts": "--keep-checkpoints",
+    "all_in_mem": "",
+}
 
 
 @dataclass(frozen=True)
@@ -106,6 +114,14 @@ def new_config(heard: HeardContent) -> dict[str, Any]:
             config[section] |= copy.deepcopy(values)
     config["train"]["vol_aug"] = config["model"]["vol_embedding"] = heard.vol_aug
     return with_speakers(config, heard.speakers)
+
+
+def said_by_options(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys of `train` that do not count and are not as in the template: their options, "" without one."""
+    train = config.get("train")
+    if not isinstance(train, Mapping):
+        return {}
+    return {key: each for key, each in _SAID_BY_OPTIONS.items() if key in train and train[key] != _TRAIN[key]}
 
 
 def with_speakers(given: Mapping[str, Any], speakers: Mapping[str, int]) -> dict[str, Any]:

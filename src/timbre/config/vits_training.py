@@ -12,7 +12,7 @@ from timbre.errors import SettingsError
 
 Precision = Literal["float32", "float16", "bfloat16"]
 
-_LATER_THAN_4_0 = {"half_type": "fp16", "vol_aug": False, "keep_ckpts": 0, "warmup_epochs": 0}
+_LATER_THAN_4_0 = {"half_type": "fp16", "vol_aug": False, "warmup_epochs": 0}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class VitsTrainingSettings:
     precision: Precision  # of the networks; weights and losses are float32
     use_spectral_norm: bool
     vol_aug: bool
-    keep_ckpts: int  # newest checkpoints kept beside that of step 0, 0 for all
 
     def __post_init__(self) -> None:
         for key in ("learning_rate", "eps", "lr_decay"):
@@ -76,7 +75,6 @@ class VitsTrainingSettings:
             precision=_precision(train),
             use_spectral_norm=model.flag("use_spectral_norm"),
             vol_aug=train.flag("vol_aug"),
-            keep_ckpts=train.whole("keep_ckpts", low=0),
         )
 
 

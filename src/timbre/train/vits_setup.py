@@ -11,7 +11,7 @@ import torch
 
 from timbre.config.train import TrainSettings
 from timbre.config.vits import VitsShape
-from timbre.config.vits_template import HeardContent, new_config, with_speakers
+from timbre.config.vits_template import HeardContent, new_config, said_by_options, with_speakers
 from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.manifest import DatasetManifest
 from timbre.errors import DatasetError, SettingsError
@@ -62,7 +62,18 @@ def set_up(manifest: DatasetManifest, settings: TrainSettings, device: torch.dev
     config["train"]["learning_rate"] = settings.learning_rate or training.learning_rate
     training = replace(VitsTrainingSettings.from_config(config), precision=_NAMES[number_type])
     batch_size = config["train"]["batch_size"]
+    notes += [] if given is None else _not_followed(given)
     return VitsSetup(config, shape, training, release_of(config), batch_size, tuple(notes))
+
+
+def _not_followed(given: Mapping[str, Any]) -> list[str]:
+    """Say which values of a user's config.json do not count."""
+    options = said_by_options(given)
+    if not options:
+        return []
+    values = ", ".join(f"train.{key} {given['train'][key]!r}" for key in options)
+    instead = ", ".join(option for option in options.values() if option)
+    return [f"config.json says {values}, which does not count here" + (f"; give {instead}" if instead else "")]
 
 
 def _batch_size(train: Mapping[str, Any]) -> int:

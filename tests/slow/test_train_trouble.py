@@ -15,8 +15,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.toy_diffusion_dataset import write_diffusion_config, write_diffusion_dataset
 from tests.toy_fast_dataset import write_fast_dataset
 from tests.toy_vits_dataset import write_tiny_config
+from tests.toys_sovits import make_tree
+from timbre.files.writing import PART_SUFFIX
 from timbre.train.trainee import TOTAL
 from timbre.voice.base import load_base
 from timbre.voice.catalog import load_voice
@@ -25,16 +28,17 @@ pytest.importorskip("accelerate")
 pytest.importorskip("tensorboard")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="kills of POSIX")]
 
-N_KILLS, N_STEPS = 20, 600
+N_KILLS, N_STEPS, N_VOICE_KILLS = 20, 600, 12
 MOST_DELAY_S = 0.4  # after the first checkpoint of a process: some steps, a writing or what lies between
 PROGRAM = """
 import os, pathlib
 from timbre.voice import shelf
 shelf.ASSETS = pathlib.Path(os.environ["TOY_ASSETS"])
 from tests.toy_training import ToyDiscriminator
-from timbre.train import engine, pipeline, probing, vits_setup
+from timbre.train import engine, pipeline, probing, vits_setup, vocoder
 engine.SHOWN_EVERY_STEPS = 1
 vits_setup.MultiPeriodDiscriminator = lambda use_spectral_norm: ToyDiscriminator()
+vocoder.MultiPeriodDiscriminator = ToyDiscriminator
 probing.independent_embed = pipeline.independent_embed = lambda: None
 from timbre.cli.main import run
 run()
@@ -95,6 +99,29 @@ def test_kills_leave_the_weights_of_an_undisturbed_run(toy_assets: Path, dataset
     load_voice(tmp_path / "run" / "voice")
 
 
+def test_kills_while_the_voice_is_written_leave_a_whole_one(toy_assets: Path, dataset: Path, tmp_path: Path) -> None:
+    """The voice is whole after each kill, the earlier or the new one, and the next run leaves nothing unfinished."""
+    run, words = tmp_path / "run", ("--batch-size", 2, "--steps", 2, *SHORT)
+    finish(start(toy_assets, tmp_path, dataset, "-o", run, *words))
+    chance, n_hit = np.random.default_rng(0), 0
+    for number in range(N_VOICE_KILLS):
+        share = ("--learned-share", 0.5 + 0.01 * number)  # so that it is written anew
+        process = start(toy_assets, tmp_path, dataset, "-o", run, *words, *share)
+        while process.poll() is None and not list(run.glob(f".*{PART_SUFFIX}")):
+            pass
+        time.sleep(float(chance.uniform(0, 0.02)))
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+        n_hit += bool(list(run.glob(f".*{PART_SUFFIX}")))
+        load_voice(run / "voice")
+    assert n_hit >= N_VOICE_KILLS / 4
+    finish(start(toy_assets, tmp_path, dataset, "-o", run, *words))
+    finish(start(toy_assets, tmp_path, dataset, "-o", tmp_path / "calm", *words))
+    assert not list(run.rglob(f".*{PART_SUFFIX}"))
+    killed, calm = (load_file(each / "voice" / "decoder.safetensors") for each in (run, tmp_path / "calm"))
+    assert killed.keys() == calm.keys() and all(torch.equal(value, killed[key]) for key, value in calm.items())
+
+
 def losses(run: Path) -> dict[int, float]:
     """Read what TensorBoard shows."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -127,3 +154,14 @@ def test_two_processes_learn_a_so_vits_svc_model_as_one_does(toy_assets: Path, t
     assert_two_learn_as_one(
         toy_assets, dataset, tmp_path, 5, "--family", "vits", "--config", config, "--learning-rate", 0.01
     )
+
+
+def test_two_processes_learn_a_diffusion_model_as_one_does(toy_assets: Path, tmp_path: Path) -> None:
+    dataset = write_diffusion_dataset(tmp_path / "ds")
+    config = write_diffusion_config(tmp_path / "diffusion.yaml")
+    assert_two_learn_as_one(toy_assets, dataset, tmp_path, 20, "--family", "diffusion", "--config", config)
+
+
+def test_two_processes_learn_a_vocoder_as_one_does(toy_assets: Path, tmp_path: Path) -> None:
+    dataset, vocoder = write_diffusion_dataset(tmp_path / "ds"), make_tree(tmp_path / "tree").vocoder
+    assert_two_learn_as_one(toy_assets, dataset, tmp_path, 20, "--family", "vocoder", "--start", vocoder)

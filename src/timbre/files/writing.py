@@ -54,6 +54,15 @@ def new_folder(folder: Path) -> Iterator[Path]:
         put_in_place(temporary, place)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed programs had not finished writing, in `folder` and below; nobody may be writing there."""
+    for path in sorted(folder.rglob(f".*{PART_SUFFIX}")):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
 def _share_as_usual(path: Path) -> None:
     """Let those read a new file who may read the folder: some libraries keep what they write to its owner."""
     if path.is_file() and os.name == "posix":

@@ -20,7 +20,7 @@ from timbre.dataset.places import (
     write_manifest,
 )
 from timbre.errors import DatasetError, OutputError
-from timbre.files.writing import PART_SUFFIX
+from timbre.files.writing import remove_leftovers
 from timbre.prepare.crew import Crew
 from timbre.prepare.cut_records import OWN_FOLDER, CutRecord, record_file
 from timbre.prepare.cutting_recordings import SAMPLE_RATE_HZ
@@ -118,7 +118,7 @@ class Preparation:
                 return self._make(_Meter(plan, on_progress))
             finally:
                 self._crew.close()
-                _remove_parts(self._output)
+                remove_leftovers(self._output)
 
     def _make(self, meter: _Meter) -> PrepareResult:
         n_cut = self._cut(meter)
@@ -320,9 +320,3 @@ def _write_if_new(manifest: DatasetManifest, folder: Path) -> None:
     file = folder / MANIFEST_FILE
     if not file.is_file() or file.read_bytes() != manifest_text(manifest).encode():
         write_manifest(folder, manifest)
-
-
-def _remove_parts(folder: Path) -> None:
-    """Remove the temporary files of workers that were ended."""
-    for path in folder.rglob(f".*{PART_SUFFIX}"):
-        path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from timbre.errors import WeightsError
-from timbre.files.writing import PART_SUFFIX, flush, new_folder
+from timbre.files.writing import flush, new_folder
 
 TENSORS_FILE, FACTS_FILE = "state.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -75,12 +75,10 @@ class Checkpoints:
         )
 
     def tidy(self, keep_newest: int, keep_also: int | None) -> None:
-        """Delete all but the newest checkpoints and that of step `keep_also`, and what interrupted runs left."""
+        """Delete all but the newest checkpoints and that of step `keep_also`."""
         for step in self.steps()[:-keep_newest]:
             if step != keep_also:
                 shutil.rmtree(self._place(step), ignore_errors=True)
-        for path in self.folder.glob(f".*{PART_SUFFIX}"):
-            shutil.rmtree(path, ignore_errors=True)
 
     def _place(self, step: int) -> Path:
         return self.folder / f"step-{step:08d}"

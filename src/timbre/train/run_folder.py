@@ -15,7 +15,7 @@ from timbre.dataset.folder import Dataset
 from timbre.dataset.places import MANIFEST_FILE, write_text
 from timbre.errors import OutputError
 from timbre.files.locking import is_held_elsewhere
-from timbre.files.writing import check_place
+from timbre.files.writing import check_place, remove_leftovers
 from timbre.weights.digest import sha256_of
 
 RUN_FILE, SCORES_FILE, CURVE_FILE, LOCK_FILE = "run.json", "scores.json", "scores.png", ".lock"
@@ -31,10 +31,14 @@ def check(folder: Path, settings: TrainSettings) -> None:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Let no other training go on in the run `folder` while the block runs; raises OutputError where one does."""
+    """Let no other training go on in the run `folder` while the block runs; raises OutputError where one does.
+
+    What killed ones had not finished writing is removed.
+    """
     with (folder / LOCK_FILE).open("ab") as file:
         if is_held_elsewhere(file):
             raise OutputError(f"another training goes on in {folder}; wait until it has ended or choose another folder")
+        remove_leftovers(folder)
         yield
 
 

@@ -5,8 +5,9 @@
 Five minutes of recordings of the speaker become a dataset and `timbre train` learns from it. Other recordings of the
 same speaker judge what is made of sentences of the five held-out English readers, none of whom takes part in the
 training: once with the untouched base and the dataset's recordings as reference, then with the trained voice, for each
-of `--shares` as its `--learned-share`. FOLDER is kept, so that an interrupted benchmark goes on; give a new one for a
-new measurement.
+of `--shares` as its `--learned-share`. "own" is the similarity of what the judging recordings become once the packaged
+voice ada has said them: the speaker's own language and melody out of another throat, each judged by the others. FOLDER
+is kept, so that an interrupted benchmark goes on; give a new one for a new measurement.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.conditions import conditions
 from benchmarks.quality.held_out import ENGLISH, MIN_SOURCE_S
@@ -31,6 +34,7 @@ from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.voice.catalog import Voice, load_voice, voice_like
 
+THROUGH = "ada"
 SPEAKER = "msc_malayalam/spk003"
 LEARNED_S, N_JUDGING, N_SOURCES_EACH, N_PROBES = 300.0, 15, 4, 3
 
@@ -71,17 +75,44 @@ def timbre(*words: object) -> None:
     subprocess.run([sys.executable, "-m", "timbre", *map(str, words)], check=True)
 
 
-def judge(voice: Voice, heard: Sequence[tuple[MonoWave, tuple[str, ...]]], target: np.ndarray) -> dict[str, float]:
-    """Return mean similarity and word disagreement of all sources in a voice."""
-    similarity, disagreement = [], []
-    for source, words in heard:
-        made = LoadedVoice(voice).convert(source.samples, source.sample_rate_hz, ConvertSettings(pitch_shift="auto"))
-        wave = MonoWave(made, voice.sample_rate_hz)
-        similarity.append(voice_cosine(embed_speaker(wave), target))
-        rate = compare_words(words, recognise_english(wave)).word_disagreement
-        if rate is not None:
-            disagreement.append(rate)
-    return {"similarity": float(np.mean(similarity)), "words": float(np.mean(disagreement))}
+@dataclass(frozen=True)
+class Listener:
+    """What voices are given, and what the result is compared with."""
+
+    own: Sequence[NDArray[np.float32]]  # voice vectors of the judging recordings
+    sentences: Sequence[tuple[MonoWave, tuple[str, ...]]]  # of other speakers, and the words in them
+    own_elsewhere: Sequence[MonoWave]  # the judging recordings, said by another voice
+
+    @classmethod
+    def of(cls, judging: Sequence[Path], sentences: Sequence[Path]) -> Listener:
+        """Hear the recordings."""
+        waves, through = [read_mono_wave(path) for path in judging], load_voice(THROUGH)
+        heard = [(wave, recognise_english(wave)) for wave in map(read_mono_wave, sentences)]
+        return cls([embed_speaker(wave) for wave in waves], heard, [said(through, wave) for wave in waves])
+
+    def without(self, at: int) -> NDArray[np.float32]:
+        """Return the mean voice of the judging recordings but one."""
+        return mean_voice([*self.own[:at], *self.own[at + 1 :]])
+
+    def judge(self, voice: Voice) -> str:
+        """Return what a voice is worth: similarity and changed words of all sentences, similarity of "own"."""
+        made = [said(voice, wave) for wave, _ in self.sentences]
+        target = mean_voice(self.own)
+        similarity = np.mean([voice_cosine(embed_speaker(wave), target) for wave in made])
+        rates = [
+            compare_words(words, recognise_english(wave)).word_disagreement
+            for wave, (_, words) in zip(made, self.sentences, strict=True)
+        ]
+        changed = np.mean([rate for rate in rates if rate is not None])
+        back = [embed_speaker(said(voice, wave)) for wave in self.own_elsewhere]
+        own = np.mean([voice_cosine(one, self.without(at)) for at, one in enumerate(back)])
+        return f"similarity {similarity:.3f}  words changed {changed:.3f}  own {own:.3f}"
+
+
+def said(voice: Voice, wave: MonoWave) -> MonoWave:
+    """Return a sound as a voice says it."""
+    made = LoadedVoice(voice).convert(wave.samples, wave.sample_rate_hz, ConvertSettings(pitch_shift="auto"))
+    return MonoWave(made, voice.sample_rate_hz)
 
 
 def main() -> None:
@@ -101,22 +132,15 @@ def main() -> None:
     limits = ("--minutes", arguments.minutes, "--patience", 0, "--probe", *probes(rows, arguments.data))
     words = ("train", arguments.work / "dataset", "-o", run, *limits, *arguments.options)
     timbre(*words)
-    own = [embed_speaker(read_mono_wave(path)) for path in judging]
-    target = mean_voice(own)
-    ceiling = np.mean([voice_cosine(one, mean_voice([*own[:at], *own[at + 1 :]])) for at, one in enumerate(own)])
-    waves = [read_mono_wave(path) for path in sources(rows, arguments.data)]
-    heard = [(wave, recognise_english(wave)) for wave in waves]
-    floor = np.mean([voice_cosine(embed_speaker(wave), target) for wave in waves])
+    listener = Listener.of(judging, sources(rows, arguments.data))
+    waves, own = [wave for wave, _ in listener.sentences], listener.own
+    ceiling = np.mean([voice_cosine(one, listener.without(at)) for at, one in enumerate(own)])
+    floor = np.mean([voice_cosine(embed_speaker(wave), mean_voice(own)) for wave in waves])
     print(f"{len(waves)} sentences; similarity from {floor:.3f} (unconverted) to {ceiling:.3f} (the speaker)")
-    show("untouched base", judge(voice_like(learned), heard, target))
+    print(f"{'untouched base':<20} {listener.judge(voice_like(learned))}", flush=True)
     for share in arguments.shares:
         timbre(*words, "--learned-share", share)  # which only writes the voice anew
-        show(f"trained, share {share:g}", judge(load_voice(run / "voice"), heard, target))
-
-
-def show(name: str, numbers: Mapping[str, float]) -> None:
-    """Print a row."""
-    print(f"{name:<20} similarity {numbers['similarity']:.3f}  words changed {numbers['words']:.3f}", flush=True)
+        print(f"{f'trained, share {share:g}':<20} {listener.judge(load_voice(run / 'voice'))}", flush=True)
 
 
 if __name__ == "__main__":

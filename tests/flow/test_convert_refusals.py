@@ -77,6 +77,8 @@ def test_pipe_is_refused_and_not_waited_for(work: WorkFolder) -> None:
     [
         (["a.wav", "b.wav", "-o", "out.wav"], "out.wav names a file; several recordings need a folder"),
         (["in", "-o", "out.wav"], "out.wav names a file; several recordings need a folder"),
+        (["a.wav", "-o", "out.txt"], "out.txt has the name of a file (text/plain) that holds no sound"),
+        (["a.wav", "-o", "out", "--weights-dir", "nowhere"], "the folder of weights nowhere is not there"),
         (["a.wav", "b.wav", "-o", "old.bin"], "old.bin names a file; several recordings need a folder"),
         (["a.wav", "-o", "old.bin"], "old.bin is a file that does not say its sound format"),
         (["a.wav", "-o", "x.flac", "--format", "mp3"], "the output is x.flac but the format mp3"),

@@ -85,7 +85,7 @@ def test_only_the_asked_command_is_loaded(monkeypatch: pytest.MonkeyPatch) -> No
     [
         (VoiceError("there is no voice 'nora';\nknown are: none"), 2, "there is no voice 'nora'; known are: none"),
         (_OwnCodeError("own code"), 5, "own code"),
-        (PermissionError(13, "Permission denied", "out.wav"), 2, "out.wav: Permission denied"),
+        (PermissionError(13, "Permission denied", "out.wav"), 2, "out.wav: Permission denied; use another one"),
         (MemoryError(), 2, cli._MEMORY_SENTENCE),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, cli._MEMORY_SENTENCE),
         (KeyboardInterrupt(), 130, "interrupted"),

@@ -64,6 +64,7 @@ def test_other_weights_are_looked_for_beside_and_above_the_model(
 ) -> None:
     monkeypatch.setenv("TIMBRE_WEIGHTS", str(tmp_path / "named"))
     model = tmp_path / "svc/logs/44k/G_1.pth"
+    (tmp_path / "given").mkdir()
     folders = sovits_folders(SovitsFiles(model=str(model)), tmp_path / "given")
     assert folders[:2] == [tmp_path / "given", tmp_path / "named"]
     above = [folder / "pretrain" for folder in (model.parent, *model.parent.parents)]

@@ -95,6 +95,7 @@ def test_the_package_comes_before_folders_and_folders_in_order(tmp_path: Path, m
     given, named, tree = tmp_path / "given", tmp_path / "named", tmp_path / "pretrain"
     monkeypatch.setenv("TIMBRE_WEIGHTS", str(named))
     found = []
+    given.mkdir()
     for folder in (tree, own_weights_folder(), named, given):
         save_kind(folder / "rmvpe.pt", "rmvpe")
         path = find_entry(entry, weights_folders(given))

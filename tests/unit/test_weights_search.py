@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from timbre.errors import SettingsError
 from timbre.weights.search import find_weights, weights_folders
 
 
@@ -14,6 +15,9 @@ def test_folders_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("TIMBRE_WEIGHTS", f"{tmp_path / 'a'}{os.pathsep}{os.pathsep}{tmp_path / 'b'}")
     always = [tmp_path / "cache" / "timbre" / "weights", Path("pretrain")]
+    with pytest.raises(SettingsError, match="given is not there"):
+        weights_folders(tmp_path / "given")
+    (tmp_path / "given").mkdir()
     assert weights_folders(tmp_path / "given") == [tmp_path / "given", tmp_path / "a", tmp_path / "b", *always]
     monkeypatch.delenv("TIMBRE_WEIGHTS")
     assert weights_folders() == always

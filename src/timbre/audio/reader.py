@@ -80,7 +80,7 @@ def _blocks(
             read = file.read(n_samples, dtype="float32", always_2d=True)
         except soundfile.LibsndfileError as error:
             at_s = (first + got) / file.samplerate
-            raise AudioError(f"{name} is damaged after {at_s:.1f} s; it must be intact: export it again") from error
+            raise AudioError(f"{name} is damaged or cut off somewhere after {at_s:.1f} s; export it again") from error
         samples = np.ascontiguousarray(read.T)  # [N, C] -> [C, N]
         if samples.shape[1]:
             check_finite(samples, file.samplerate, name, (first + got) / file.samplerate)

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     except TimbreError as error:
         return _complain(str(error), error.exit_code, debug)
     except _UsageProblem as error:
-        return _complain(_usage_sentence(error), EXIT_MISTAKE, debug)
+        return _complain(_usage_sentence(error, command), EXIT_MISTAKE, debug)
     except OSError as error:
         return _complain(_system_sentence(error), EXIT_MISTAKE, debug)
     except (KeyboardInterrupt, typer.Abort):
@@ -184,11 +184,11 @@ def _asked_command(arguments: Sequence[str]) -> str | None:
     return next((word for word in words if not word.startswith("-")), None)
 
 
-def _usage_sentence(error: Exception) -> str:
+def _usage_sentence(error: Exception, command: str | None) -> str:
     """Say what was wrong with the arguments and where the right ones are listed."""
     message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
     context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "timbre"
+    path = context.command_path if context is not None else " ".join(filter(None, ("timbre", command)))
     return f"{message[:1].lower()}{message[1:]}; see: {path} --help"
 
 
@@ -201,7 +201,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 def _system_sentence(error: OSError) -> str:
     """Say which file the operating system refused, and why."""
     reason = error.strerror or str(error)
-    return f"{error.filename}: {reason}" if error.filename is not None else reason
+    return f"{error.filename}: {reason}; use another one" if error.filename is not None else reason
 
 
 def _complain(sentence: str, exit_code: int, debug: bool) -> int:

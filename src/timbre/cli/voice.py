@@ -46,7 +46,7 @@ def list_command(json: bool = typer.Option(False, "--json", help="print one JSON
 def show_command(
     name: str = typer.Argument(..., help="name of a voice, or its folder", show_default=False),
     json: bool = typer.Option(False, "--json", help="print one JSON object"),
-    verify: bool = typer.Option(False, "--verify", help="check that no part has changed since it was imported"),
+    verify: bool = typer.Option(False, "--verify", help="check that no part has changed since it was made"),
 ) -> None:
     """Show all that is known about one voice: origin, licence, attribution, pitch."""
     from timbre.voice.shelf import find_voice_or_folder
@@ -55,6 +55,11 @@ def show_command(
     facts = {field.name: getattr(card, field.name) for field in dataclasses.fields(card)}
     if card.family == "sovits":
         facts |= _sovits_facts(Path(card.path), verify)
+    elif verify:
+        from timbre.voice.catalog import load_voice
+
+        load_voice(name)  # which compares all parts
+        facts["verified"] = "yes"
     if json:
         print(json_line(facts))
         return

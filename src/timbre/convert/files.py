@@ -23,6 +23,7 @@ from timbre.nn.device import check_device
 from timbre.pitch.contract import PitchTracker
 from timbre.pitch.trackers import resolve_tracker
 from timbre.voice.catalog import Voice
+from timbre.weights.search import weights_folders
 
 LEAST_TOLD_DB = 0.05
 MUCH_SILENT = 0.3  # of a recording, where its user should know what counts as silent
@@ -46,6 +47,8 @@ def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettin
     resolve_tracker(settings.pitch)
     if settings.speaker_mix is not None:
         read_speaker_mix(settings.speaker_mix)
+    if settings.weights_dir is not None:
+        weights_folders(Path(settings.weights_dir))
     find_sources(sources, output)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from mimetypes import MimeTypes
 from pathlib import Path
 
 from timbre.audio.formats import check_fits, format_of
@@ -85,11 +86,19 @@ def becomes_file(paths: Sequence[Path], target: Target) -> bool:
     """Say whether the output is one file (else a folder), and check that its name fits.
 
     It is a file for a single source file whose output ends in a sound suffix and is no folder yet. Raises OutputError
-    where several recordings would go to a file, or its suffix names a format that is not written; SettingsError where
-    the suffix and the asked format differ.
+    where several recordings would go to a file, or its suffix names a format that is not written, or no sound at all;
+    SettingsError where the suffix and the asked format differ.
     """
     output, names_file = target.output, target.output.suffix.lower() in AUDIO_SUFFIXES
-    if output.is_dir() or not (names_file or output.exists()):
+    if output.is_dir():
+        return False
+    if not (names_file or output.exists()):
+        kind, _ = MimeTypes().guess_type(output.name)
+        if kind is not None:
+            raise OutputError(
+                f"{output} has the name of a file ({kind}) that holds no sound; name one that ends in .wav, .flac, "
+                ".ogg, .opus or .mp3, or a folder"
+            )
         return False
     if len(paths) != 1 or paths[0].is_dir():
         raise OutputError(f"{output} names a file; several recordings need a folder to go to")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timbre.config.places import user_folder
+from timbre.errors import SettingsError
 
 WEIGHTS_VARIABLE = "TIMBRE_WEIGHTS"
 
@@ -19,8 +20,11 @@ def own_weights_folder() -> Path:
 def weights_folders(given: Path | None = None) -> list[Path]:
     """Return the folders to search, first to last: `given`, those in $TIMBRE_WEIGHTS, the user's cache, ./pretrain.
 
-    The last is where a so-vits-svc tree has them. The folders need not exist.
+    The last is where a so-vits-svc tree has them. All but `given` need not exist; raises SettingsError where that one
+    does not.
     """
+    if given is not None and not given.is_dir():
+        raise SettingsError(f"the folder of weights {given} is not there; give one that is, or leave it out")
     named = [Path(entry) for entry in os.environ.get(WEIGHTS_VARIABLE, "").split(os.pathsep) if entry]
     return [*([given] if given else []), *named, own_weights_folder(), Path("pretrain")]
 

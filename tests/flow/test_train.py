@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from timbre.dataset.folder import open_dataset
 from timbre.errors import SettingsError, TimbreError
 from timbre.train import run_folder
 from timbre.train.fast import fast_voice
-from timbre.train.fast_losses import FastLosses
+from timbre.train.fast_losses import FastLosses, MelPatches
 from timbre.train.pipeline import Begun, Listeners, TrainResult, train
 from timbre.train.trainee import ProbeResult
 from timbre.voice.base import Base, load_base
@@ -258,7 +259,12 @@ def test_a_loss_that_is_no_number_stops_before_it_does_harm(
     run(dataset, tmp_path / "run", steps=1)
     before = state(tmp_path / "run", 1)
     forward = FastLosses.forward
-    monkeypatch.setattr(FastLosses, "forward", lambda *words: {k: v * np.nan for k, v in forward(*words).items()})
+
+    def broken(*words: Any) -> tuple[dict[str, torch.Tensor], MelPatches]:
+        losses, patches = forward(*words)
+        return {name: loss * np.nan for name, loss in losses.items()}, patches
+
+    monkeypatch.setattr(FastLosses, "forward", broken)
     with pytest.raises(SettingsError, match="of step 1 is no number"):
         run(dataset, tmp_path / "run", steps=3)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()].count("step-00000001") == 1

@@ -13,9 +13,10 @@ from tests.toys import make_toy_base, make_toy_voice
 from timbre.config.convert import ConvertSettings
 from timbre.dataset.folder import open_dataset
 from timbre.errors import DatasetError, VoiceError
+from timbre.models.fast.discriminator import MelDiscriminator
 from timbre.train.fast import with_copies
 from timbre.train.fast_items import Clip, Items, ItemSource, choose_speaker, load_clips
-from timbre.train.fast_losses import FastLosses
+from timbre.train.fast_losses import FastLosses, MelPatches
 from timbre.voice.base import Base, with_decoder
 from timbre.voice.fast import DECODER_FILE, FastVoice, read_voice
 
@@ -85,12 +86,16 @@ def test_a_phrase_is_said_at_the_pitch_of_the_speaker(clips: list[Clip]) -> None
     assert all((windows == content).all(dim=(1, 2)).any() for content in items.content[1:])
 
 
+def losses_of(base: Base) -> FastLosses:
+    return FastLosses(base.networks, MelDiscriminator(4))
+
+
 def test_phrases_are_judged_by_what_is_heard_alone(clips: list[Clip], base: Base) -> None:
-    learning, items = FastLosses(base.networks), source(clips).draw(0, 0, 2, 2, 0)
+    learning, items = losses_of(base), source(clips).draw(0, 0, 2, 2, 0)
     other = dataclasses.replace(items, wanted_content=items.wanted_content.clone())
     other.wanted_content[2:] *= -1
     with torch.no_grad():
-        one, changed = learning(items, 0), learning(other, 0)
+        (one, _), (changed, _) = learning(items, 0), learning(other, 0)
     assert not torch.isclose(changed["content"], one["content"], atol=1e-3)
     assert torch.equal(one["spectral"], changed["spectral"]) and torch.equal(one["mel"], changed["mel"])
 
@@ -104,8 +109,8 @@ def test_copies_are_what_is_heard_in_other_voices(clips: list[Clip], base: Base)
 
 
 def test_only_the_decoder_learns_and_other_voices_cost_nothing_at_first(clips: list[Clip], base: Base) -> None:
-    learning = FastLosses(base.networks)
-    losses = learning(source(clips).draw(0, 0, 2, 1, 1), 0)
+    learning = losses_of(base)
+    losses, _ = learning(source(clips).draw(0, 0, 2, 1, 1), 0)
     assert losses["base"].item() < 1e-5 and losses["spectral"].item() > 0
     losses["total"].backward()
     assert {name.split(".")[0] for name, _ in learning.named_parameters()} == {"decoder"}
@@ -113,7 +118,37 @@ def test_only_the_decoder_learns_and_other_voices_cost_nothing_at_first(clips: l
     assert all(parameter.grad is None for parameter in base.networks.parameters())
     with torch.no_grad():
         learning.decoder.output.bias.add_(0.1)
-    assert learning(source(clips).draw(0, 0, 2, 1, 1), 0)["base"].item() > 0.05
+    assert learning(source(clips).draw(0, 0, 2, 1, 1), 0)[0]["base"].item() > 0.05
+
+
+def test_the_discriminator_learns_what_recordings_are_and_the_decoder_what_it_takes_for_them() -> None:
+    torch.manual_seed(0)
+    discriminator = MelDiscriminator(4)
+    patches = MelPatches(torch.randn(4, 20, 80), (torch.randn(6, 20, 80) + torch.linspace(-2, 2, 80)).requires_grad_())
+    optimizer = torch.optim.AdamW(discriminator.parameters(), 0.01)
+    for _ in range(40):
+        optimizer.zero_grad()
+        patches.discriminator_loss(discriminator).backward()
+        optimizer.step()
+    assert patches.made.grad is None
+    judged = patches.adversarial_loss(discriminator)
+    assert patches.discriminator_loss(discriminator).item() < 0.1 < 0.5 < judged.item()
+    judged.backward()
+    assert patches.made.grad is not None
+    nearer = MelPatches(patches.recorded, patches.made.detach() - 0.5 * patches.made.grad.sign())
+    assert nearer.adversarial_loss(discriminator).item() < judged.item()
+
+
+def test_copies_and_phrases_weigh_alike_and_the_level_does_not_count() -> None:
+    discriminator = MelDiscriminator(4)
+    recorded, copies, phrase = torch.randn(3, 20, 80), torch.randn(3, 20, 80), torch.randn(1, 20, 80)
+    with torch.no_grad():
+        both = MelPatches(recorded, torch.cat((copies, phrase))).adversarial_loss(discriminator)
+        each = [(discriminator(made) - 1).square().mean() for made in (copies, phrase)]
+        alone = MelPatches(recorded, copies).adversarial_loss(discriminator)
+        torch.testing.assert_close(discriminator(copies + 3), discriminator(copies), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(both, (each[0] + each[1]) / 2)
+    torch.testing.assert_close(alone, each[0])
 
 
 def test_a_speaker_must_be_named_where_there_are_several(dataset_folder: Path) -> None:
@@ -131,7 +166,7 @@ def test_a_speaker_must_be_named_where_there_are_several(dataset_folder: Path) -
 @pytest.fixture
 def tuned(base: Base) -> FastVoice:
     """The toy voice with a decoder of its own."""
-    learned = FastLosses(base.networks).decoder.eval().requires_grad_(False)
+    learned = losses_of(base).decoder.eval().requires_grad_(False)
     learned.output.bias.add_(0.25)
     toy = make_toy_voice()
     return FastVoice(toy.card, with_decoder(base, learned), toy.reference)

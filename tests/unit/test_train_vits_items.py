@@ -17,8 +17,7 @@ from timbre.config.vits_training import VitsTrainingSettings
 from timbre.dataset.folder import open_dataset
 from timbre.errors import DatasetError
 from timbre.models.vits.synthesizer import Synthesizer
-from timbre.train.item_draws import ItemDraws, shuffled_place
-from timbre.train.sovits_voice import seeded
+from timbre.train.item_draws import ItemDraws, seeded, shuffled_place
 from timbre.train.vits_items import ClipSource
 from timbre.train.vits_step import (
     VitsTraining,

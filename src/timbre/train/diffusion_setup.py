@@ -19,7 +19,7 @@ from timbre.dataset.folder import STRETCH_MODE, Dataset
 from timbre.dataset.manifest import DatasetManifest
 from timbre.errors import DatasetError, MissingWeightsError, SettingsError
 from timbre.models.diffusion.unit2mel import Unit2Mel
-from timbre.train.sovits_voice import seeded
+from timbre.train.item_draws import seeded
 from timbre.weights.identify import FileKind, network_state, require_kind
 from timbre.weights.restricted import read_checkpoint
 

@@ -19,10 +19,12 @@ from timbre.dataset.folder import Dataset
 from timbre.evaluate.waves import MonoWave
 from timbre.features.frames import Frames
 from timbre.models.fast.decoder import FastDecoder
+from timbre.models.fast.discriminator import MelDiscriminator
 from timbre.pitch.trackers import load_tracker
 from timbre.train.fast_items import Clip, ItemSource, check_fits, choose_speaker, load_clips, seconds_of
-from timbre.train.fast_losses import FastLosses
-from timbre.train.gradients import require_number
+from timbre.train.fast_losses import FastLosses, MelPatches
+from timbre.train.gradients import average_gradients, require_number
+from timbre.train.item_draws import seeded
 from timbre.train.listening import Judge, Probe
 from timbre.train.probing import (
     EXACT,
@@ -49,6 +51,8 @@ WARM_UP_STEPS = 50
 MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
 BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
+DISCRIMINATOR_CHANNELS, JUDGING_RATE, JUDGING_BETAS = 32, 5e-4, (0.5, 0.9)
+JUDGING = "judging"  # the loss of the discriminator
 LEARNED_SHARE = 0.75  # measured: docs/TRAINING.md
 RANGE_PERCENTILES = (2, 98)
 ENOUGH_S = 120.0  # of sound, which makes a clearly better voice than less
@@ -121,13 +125,23 @@ class FastTrainee:
         references = [voice.reference for voice in voices]
         self._phrase_share = _phrase_share(settings)
         self._items = ItemSource(speaker.train, phrases, references, segment_s, settings.seed)
-        self._losses = FastLosses(base.networks)
+        with seeded(settings.seed):
+            self._discriminator = MelDiscriminator(DISCRIMINATOR_CHANNELS)
+        self._losses = FastLosses(base.networks, self._discriminator)
         self._averaged = copy.deepcopy(self._losses.decoder).eval().requires_grad_(False)
         self._optimizer = torch.optim.AdamW(
             self._losses.decoder.parameters(), self._rate, BETAS, weight_decay=WEIGHT_DECAY
         )
-        self.modules: dict[str, nn.Module] = {"decoder": self._losses.decoder, "averaged": self._averaged}
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"optimizer": self._optimizer}
+        self._judging_optimizer = torch.optim.AdamW(self._discriminator.parameters(), JUDGING_RATE, JUDGING_BETAS)
+        self.modules: dict[str, nn.Module] = {
+            "decoder": self._losses.decoder,
+            "averaged": self._averaged,
+            "discriminator": self._discriminator,
+        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {
+            "optimizer": self._optimizer,
+            "judging_optimizer": self._judging_optimizer,
+        }
         self.batch_size = settings.batch_size or BATCH_SIZE
         self.items_per_epoch = speaker.train_s / segment_s
         self.subject, self.train_s, self.enough_s = speaker.name, speaker.train_s, ENOUGH_S
@@ -144,6 +158,7 @@ class FastTrainee:
         self._accelerator = accelerator
         self.number_type = torch.bfloat16 if accelerator.mixed_precision == "bf16" else torch.float32
         self._averaged.to(accelerator.device)
+        self._discriminator.to(accelerator.device)
         self._wrapped = accelerator.prepare_model(self._losses)
 
     def step(self, number: int) -> dict[str, Tensor]:
@@ -151,26 +166,37 @@ class FastTrainee:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * min(1.0, (number + 1) / WARM_UP_STEPS)
         losses = self._gradients(number, self.batch_size)
+        judging_loss = losses.pop(JUDGING)
         norm = nn.utils.clip_grad_norm_(self._losses.decoder.parameters(), MAX_GRADIENT)
         require_number(norm, number)  # which is the same in all processes
         self._optimizer.step()
+        self._judging_optimizer.step()
         self._average(number)
-        shown = {f"loss/g/{name}": loss for name, loss in losses.items()}
+        shown = {f"loss/g/{name}": loss for name, loss in losses.items()} | {"loss/d/total": judging_loss}
         return shown | {"grad_norm_g": norm, "learning_rate": torch.tensor(self._optimizer.param_groups[0]["lr"])}
 
     def rehearse(self, batch_size: int) -> None:
         """See `Trainee`."""
         self._gradients(0, batch_size)
-        self._optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
 
     def _gradients(self, number: int, batch_size: int) -> dict[str, Tensor]:
+        """Give decoder and discriminator their gradients, and return the decoder's losses and that of the other."""
         accelerator = self._accelerator
         assert accelerator is not None, "prepare comes first"
         n_phrases, n_others = (round(share * batch_size) for share in (self._phrase_share, self._base_share))
         items = self._items.draw(number, accelerator.process_index, batch_size, n_phrases, n_others)
-        losses: dict[str, Tensor] = self._wrapped(items.to(accelerator.device), number)
-        self._optimizer.zero_grad(set_to_none=True)
+        losses: dict[str, Tensor]
+        patches: MelPatches
+        losses, patches = self._wrapped(items.to(accelerator.device), number)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         accelerator.backward(losses["total"])
+        with accelerator.autocast():
+            losses[JUDGING] = patches.discriminator_loss(self._discriminator)
+        losses[JUDGING].backward()
+        average_gradients(self._discriminator.parameters(), accelerator)
         return {name: loss.detach() for name, loss in losses.items()}
 
     @torch.no_grad()

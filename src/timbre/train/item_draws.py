@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -65,3 +66,11 @@ def shuffled_place(seed: int, number: int, n_places: int) -> int:
     """Return which of `n_places` clips item `number` is of: each once in an epoch, in an order of its own."""
     epoch, at = divmod(number, n_places)
     return int(np.random.default_rng([seed, _ORDER, epoch]).permutation(n_places)[at])
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Let new networks draw their first weights by `seed`, and leave the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

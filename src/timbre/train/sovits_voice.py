@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from timbre.config.train import TrainSettings
 from timbre.config.vocoder import VocoderShape
@@ -123,11 +121,3 @@ def fresh_note(names: Sequence[str]) -> list[str]:
         return []
     rest = f" and {len(names) - _FEW_NAMES} more" if len(names) > _FEW_NAMES else ""
     return [f"weights that begin anew, as the start has none that fit: {', '.join(names[:_FEW_NAMES])}{rest}"]
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Let new networks draw their first weights by `seed`, and leave the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield

@@ -17,8 +17,8 @@ from timbre.dataset.manifest import DatasetManifest
 from timbre.errors import DatasetError, SettingsError
 from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.models.vits.synthesizer import Synthesizer
+from timbre.train.item_draws import seeded
 from timbre.train.number_type import choose_number_type
-from timbre.train.sovits_voice import seeded
 from timbre.train.vits_checkpoint import CheckpointFiles, fill
 from timbre.train.vits_step import NUMBER_TYPES, VitsTraining, start_training
 from timbre.voice.sovits.parts import release_of

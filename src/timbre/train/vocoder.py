@@ -22,8 +22,9 @@ from timbre.models.vits.discriminator import MultiPeriodDiscriminator
 from timbre.nn.draws import Draws
 from timbre.nn.precision import reduced_type
 from timbre.train.gradients import KeptScaler, autocast, average_gradients, frozen, gradient_norm, require_number
+from timbre.train.item_draws import seeded
 from timbre.train.listening import Judge, Probe
-from timbre.train.sovits_voice import ENOUGH_S, choose_subject, origins_of, seeded, stated_card
+from timbre.train.sovits_voice import ENOUGH_S, choose_subject, origins_of, stated_card
 from timbre.train.trainee import ProbeResult
 from timbre.train.vocoder_items import VocoderItems, VocoderItemSource, check_rate, read_clip
 from timbre.train.vocoder_listening import CopyingAudience, ready_for_use

@@ -16,7 +16,8 @@ from timbre.config.train import TrainSettings
 from timbre.config.vocoder import VocoderShape
 from timbre.errors import SettingsError
 from timbre.files.writing import new_folder
-from timbre.train.sovits_voice import search_folders, seeded
+from timbre.train.item_draws import seeded
+from timbre.train.sovits_voice import search_folders
 from timbre.vocoder.nsf_hifigan import CONFIG_FILE, VOCODER_WEIGHTS, NsfHifigan, read_vocoder
 from timbre.voice.card import VoiceCard
 from timbre.voice.sovits.parts import Network, SovitsParts

@@ -21,6 +21,7 @@ from timbre.train.engine import Ended, Engine, Score
 from timbre.train.listening import Bounds
 from timbre.train.pictures import mel_pictures, sound_picture
 from timbre.train.pipeline import summarise
+from timbre.train.run_folder import only_one
 from timbre.train.trainee import TOTAL, ProbeResult
 
 accelerate = pytest.importorskip("accelerate")
@@ -111,11 +112,14 @@ def test_checkpoints_by_steps_keep_the_newest_and_the_best(tmp_path: Path) -> No
 
 def test_what_an_interrupted_writing_left_is_passed_over_and_tidied(tmp_path: Path) -> None:
     train(Counter(), tmp_path, steps=2)
-    part = tmp_path / "checkpoints" / ".0123.part"
-    part.mkdir()
-    (part / "state.safetensors").write_bytes(b"half")
+    checkpoint, picture = tmp_path / "checkpoints" / ".0123.part", tmp_path / ".4567.part"
+    checkpoint.mkdir()
+    (checkpoint / "state.safetensors").write_bytes(b"half")
+    picture.write_bytes(b"half")
     assert train(Counter(), tmp_path, steps=3).step == 3
-    assert not part.exists()
+    kept = {path for path in tmp_path.rglob("*") if ".part" not in str(path)}
+    with only_one(tmp_path):
+        assert set(tmp_path.rglob("*")) == kept | {tmp_path / ".lock"}
 
 
 @pytest.mark.parametrize("file", ["state.safetensors", "state.json"])

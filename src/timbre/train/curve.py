@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from timbre.train.pictures import drawing_library
 
 WIDTH_INCHES, ROW_INCHES, DOTS_PER_INCH = 7.0, 1.5, 100
+LEVEL_MARGIN = 0.2  # of a panel with levels, for their words
 LEAST_SPAN = 0.05  # of a panel, so that chance does not look like a rise
 
 
@@ -28,7 +29,9 @@ def draw_curves(
     for panel, (name, row) in zip(panels, rows.items(), strict=True):
         panel.plot(steps, row, marker="o", markersize=3)
         panel.axvline(best_step, color="tab:orange", linewidth=1.5, zorder=0)
-        for words, level in (levels or {}).get(name, {}).items():
+        shown = (levels or {}).get(name, {})
+        panel.margins(y=LEVEL_MARGIN if shown else None)
+        for words, level in shown.items():
             panel.axhline(level, color="gray", linewidth=1, linestyle="--", zorder=0)
             panel.annotate(words, (0.01, level), xycoords=panel.get_yaxis_transform(), fontsize=7, va="bottom")
         low, high = panel.get_ylim()

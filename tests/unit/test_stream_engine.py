@@ -56,6 +56,8 @@ def test_nan_is_refused(toy_voice: FastVoice) -> None:
 def test_blocks_and_settings_that_cannot_be_live_are_refused(toy_voice: FastVoice) -> None:
     with pytest.raises(SettingsError, match="live conversion tracks with pm"):
         StreamConverter(toy_voice, ConvertSettings(pitch_shift=0.0, pitch="fcpe"))
+    with pytest.raises(SettingsError, match="loudness_envelope is for recordings"):
+        StreamConverter(toy_voice, ConvertSettings(pitch_shift=0.0, loudness_envelope=0.0), PmTracker())
     with pytest.raises(SettingsError, match="sovits"):
         StreamConverter(toy_voice, ConvertSettings(pitch_shift=0.0, speaker="anna"), PmTracker())
     engine = StreamConverter(toy_voice, SETTINGS, PmTracker())

@@ -22,15 +22,17 @@ from timbre.pitch.trackers import load_tracker
 from timbre.voice.fast import FastVoice
 
 PITCH_WINDOW_FRAMES = 17
+OF_RECORDINGS = ("slice_threshold_db", "max_chunk_s", "crossfade_s", "loudness_envelope", "format")
 STRAIGHT_UP_TO = 0.9
+_USUAL = ConvertSettings()
 
 
 class StreamConverter:
     """Converts mono 16 kHz sound block by block into a voice at 44.1 kHz.
 
     The pitch is tracked by pm in the last 0.17 s, or by `tracker`. The encoder's look-ahead covers what the tracker and
-    the pulses need to see, so they add no delay of their own. Peaks above 0.9 are bent to stay below full scale, as a
-    limiter that looks ahead would add delay.
+    the pulses need to see, so they add no delay of their own. Silence is rendered like all else. Peaks above 0.9 are
+    bent to stay below full scale, as a limiter that looks ahead would add delay.
     """
 
     def __init__(self, voice: FastVoice, settings: ConvertSettings, tracker: PitchTracker | None = None) -> None:
@@ -40,6 +42,9 @@ class StreamConverter:
             )
         if settings.pitch not in ("auto", "pm") and tracker is None:
             raise SettingsError(f"pitch is {settings.pitch!r}, and live conversion tracks with pm; leave it out")
+        asked = next((name for name in OF_RECORDINGS if getattr(settings, name) != getattr(_USUAL, name)), None)
+        if asked is not None:
+            raise SettingsError(f"{asked} is for recordings and has no effect in live conversion; leave it out")
         voice.check(settings)
         self._voice = voice
         self._tracker = tracker or load_tracker("pm")

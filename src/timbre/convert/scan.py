@@ -15,6 +15,7 @@ from timbre.config.convert import ConvertSettings
 from timbre.config.slicing import SliceSettings
 from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ
 from timbre.pitch.contract import PitchTracker
+from timbre.pitch.hum import without_hum
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.catalog import Voice
 from timbre.voice.fast import FastVoice
@@ -70,7 +71,11 @@ class WindowedPitch:
         """Track frames from where it stopped to `end`, listening up to frame `heard_end`."""
         wave = self._held[: (heard_end - self._first_frame) * HOP_SAMPLES]
         n_frames = len(wave) // HOP_SAMPLES
-        f0_hz = self._tracker.track(wave, SAMPLE_RATE_HZ, HOP_SAMPLES, n_frames).f0_hz
+        f0_hz = without_hum(
+            self._tracker.track(wave, SAMPLE_RATE_HZ, HOP_SAMPLES, n_frames).f0_hz,
+            wave[: n_frames * HOP_SAMPLES],
+            SAMPLE_RATE_HZ,
+        )
         self._tracks.append(f0_hz[self._n_done - self._first_frame : end - self._first_frame])
         self._n_done = end
         keep = max(self._first_frame, end - CONTEXT_S * (SAMPLE_RATE_HZ // HOP_SAMPLES))

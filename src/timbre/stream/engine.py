@@ -18,6 +18,7 @@ from timbre.dsp.frontend import HOP_SAMPLES, SAMPLE_RATE_HZ, WINDOW_SAMPLES
 from timbre.errors import AudioError, SettingsError
 from timbre.models.fast.synthesis import LOOKAHEAD_FRAMES
 from timbre.pitch.contract import PitchTracker
+from timbre.pitch.hum import without_hum
 from timbre.pitch.trackers import load_tracker
 from timbre.voice.fast import FastVoice
 
@@ -89,9 +90,10 @@ class StreamConverter:
     def _pitch(self, count: int) -> NDArray[np.float32]:
         """Return the shifted pitch of `count` frames from the next one on, out of the last 0.17 s."""
         n_held = len(self._wave) // HOP_SAMPLES
-        track = self._tracker.track(self._wave[: n_held * HOP_SAMPLES], SAMPLE_RATE_HZ, HOP_SAMPLES, n_held)
+        wave = self._wave[: n_held * HOP_SAMPLES]
+        tracked_hz = self._tracker.track(wave, SAMPLE_RATE_HZ, HOP_SAMPLES, n_held).f0_hz
         start = self._n_frames - self._first_frame
-        f0_hz = track.f0_hz[start : start + count]
+        f0_hz = without_hum(tracked_hz, wave, SAMPLE_RATE_HZ)[start : start + count]
         f0_hz = np.pad(f0_hz, (0, count - len(f0_hz)), mode="edge" if len(f0_hz) else "constant")
         drop = max(0, n_held - max(PITCH_WINDOW_FRAMES, n_held - start))
         self._wave = self._wave[drop * HOP_SAMPLES :]

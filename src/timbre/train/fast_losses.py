@@ -89,14 +89,18 @@ class FastLosses(nn.Module):
             with torch.no_grad():
                 wanted = _drawn(self._networks.decoder, items, n_made)
             losses["base"] = _distance(_last(drawn, n_made), wanted)
-        with frozen(self._judges[1]):
-            losses["adversarial"] = patches.adversarial_loss(self._judges[1])
+        with frozen(self._discriminator):
+            losses["adversarial"] = patches.adversarial_loss(self._discriminator)
         losses["total"] = torch.stack([WEIGHTS[name] * loss.float() for name, loss in losses.items()]).sum()
         return losses, patches.detach()
 
     @property
     def _networks(self) -> FastNetworks:
         return self._judges[0]
+
+    @property
+    def _discriminator(self) -> MelDiscriminator:
+        return self._judges[1]
 
     def _sound(self, spectra: FilterSpectra, items: Items) -> Tensor:
         made: Tensor = self._networks.synthesis(spectra, items.f0_hz[: len(items.noise)], items.noise)

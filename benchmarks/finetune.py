@@ -30,7 +30,7 @@ from recipes.base.manifest import Row, read_rows
 from timbre.config.convert import ConvertSettings
 from timbre.convert.arrays import LoadedVoice
 from timbre.evaluate.intelligibility import compare_words, recognise_english
-from timbre.evaluate.similarity import embed_speaker, mean_voice, voice_cosine
+from timbre.evaluate.similarity import embed_speaker, mean_voice, similarity_among, voice_cosine, voices_of_others
 from timbre.evaluate.waves import MonoWave, read_mono_wave
 from timbre.voice.catalog import Voice, load_voice, voice_like
 
@@ -90,10 +90,6 @@ class Listener:
         heard = [(wave, recognise_english(wave)) for wave in map(read_mono_wave, sentences)]
         return cls([embed_speaker(wave) for wave in waves], heard, [said(through, wave) for wave in waves])
 
-    def without(self, at: int) -> NDArray[np.float32]:
-        """Return the mean voice of the judging recordings but one."""
-        return mean_voice([*self.own[:at], *self.own[at + 1 :]])
-
     def judge(self, voice: Voice) -> str:
         """Return what a voice is worth: similarity and changed words of all sentences, similarity of "own"."""
         made = [said(voice, wave) for wave, _ in self.sentences]
@@ -105,7 +101,7 @@ class Listener:
         ]
         changed = np.mean([rate for rate in rates if rate is not None])
         back = [embed_speaker(said(voice, wave)) for wave in self.own_elsewhere]
-        own = np.mean([voice_cosine(one, self.without(at)) for at, one in enumerate(back)])
+        own = np.mean([voice_cosine(one, rest) for one, rest in zip(back, voices_of_others(self.own), strict=True)])
         return f"similarity {similarity:.3f}  words changed {changed:.3f}  own {own:.3f}"
 
 
@@ -134,8 +130,8 @@ def main() -> None:
     timbre(*words)
     listener = Listener.of(judging, sources(rows, arguments.data))
     waves, own = [wave for wave, _ in listener.sentences], listener.own
-    ceiling = np.mean([voice_cosine(one, listener.without(at)) for at, one in enumerate(own)])
     floor = np.mean([voice_cosine(embed_speaker(wave), mean_voice(own)) for wave in waves])
+    ceiling = similarity_among(own)
     print(f"{len(waves)} sentences; similarity from {floor:.3f} (unconverted) to {ceiling:.3f} (the speaker)")
     print(f"{'untouched base':<20} {listener.judge(voice_like(learned))}", flush=True)
     for share in arguments.shares:

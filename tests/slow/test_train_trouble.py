@@ -104,15 +104,20 @@ def test_kills_while_the_voice_is_written_leave_a_whole_one(toy_assets: Path, da
     run, words = tmp_path / "run", ("--batch-size", 2, "--steps", 2, *SHORT)
     finish(start(toy_assets, tmp_path, dataset, "-o", run, *words))
     chance, n_hit = np.random.default_rng(0), 0
+
+    def unfinished() -> set[Path]:
+        return set(run.glob(f".*{PART_SUFFIX}"))
+
     for number in range(N_VOICE_KILLS):
         share = ("--learned-share", 0.5 + 0.01 * number)  # so that it is written anew
+        earlier = unfinished()  # what the kill before left, until this run removes it
         process = start(toy_assets, tmp_path, dataset, "-o", run, *words, *share)
-        while process.poll() is None and not list(run.glob(f".*{PART_SUFFIX}")):
+        while process.poll() is None and not unfinished() - earlier:
             pass
         time.sleep(float(chance.uniform(0, 0.02)))
         process.kill()  # which may have ended
         process.communicate()
-        n_hit += bool(list(run.glob(f".*{PART_SUFFIX}")))
+        n_hit += bool(unfinished() - earlier)
         load_voice(run / "voice")
     assert n_hit >= N_VOICE_KILLS / 4
     finish(start(toy_assets, tmp_path, dataset, "-o", run, *words))

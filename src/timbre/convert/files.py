@@ -47,8 +47,7 @@ def check_request(sources: Sequence[Path], output: Path, settings: ConvertSettin
     resolve_tracker(settings.pitch)
     if settings.speaker_mix is not None:
         read_speaker_mix(settings.speaker_mix)
-    if settings.weights_dir is not None:
-        weights_folders(Path(settings.weights_dir))
+    weights_folders(settings.weights_dir)
     find_sources(sources, output)
 
 

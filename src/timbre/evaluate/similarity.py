@@ -50,10 +50,7 @@ def measure_similarity(source: MonoWave, converted: MonoWave, references: Sequen
     if holds_sound(converted):
         converted_voice = embed_speaker(converted)
         to_target, to_source = voice_cosine(converted_voice, target_voice), voice_cosine(converted_voice, source_voice)
-    ceiling = None
-    if len(each_target) > 1:
-        others = [mean_voice(each_target[:place] + each_target[place + 1 :]) for place in range(len(each_target))]
-        ceiling = float(np.mean([voice_cosine(one, rest) for one, rest in zip(each_target, others, strict=True)]))
+    ceiling = similarity_among(each_target) if len(each_target) > 1 else None
     return Similarity(to_target, to_source, voice_cosine(source_voice, target_voice), ceiling)
 
 
@@ -89,6 +86,17 @@ def mean_voice(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     mean = np.mean(vectors, axis=0)
     unit: NDArray[np.float32] = (mean / np.linalg.norm(mean)).astype(np.float32)
     return unit
+
+
+def voices_of_others(vectors: Sequence[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """Return for each of several voice vectors the mean voice of the others; raises AudioError for a single one."""
+    return [mean_voice([*vectors[:at], *vectors[at + 1 :]]) for at in range(len(vectors))]
+
+
+def similarity_among(vectors: Sequence[NDArray[np.float32]]) -> float:
+    """Return the mean cosine of each of several recordings of one speaker with the others."""
+    pairs = zip(vectors, voices_of_others(vectors), strict=True)
+    return float(np.mean([voice_cosine(one, rest) for one, rest in pairs]))
 
 
 def holds_sound(wave: MonoWave) -> bool:

@@ -136,5 +136,4 @@ class FeatureMaker:
 
     @property
     def _folders(self) -> list[Path]:
-        given = self._settings.weights_dir
-        return weights_folders(None if given is None else Path(given))
+        return weights_folders(self._settings.weights_dir)

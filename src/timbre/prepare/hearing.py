@@ -126,7 +126,7 @@ def _tracker_facts(tracker: str, settings: PrepareSettings) -> dict[str, object]
 def _weights_hash(name: str, given: str | None, weights_dir: str | None, needed_for: str | None) -> str:
     """Return the hash of the weights that would be loaded; raises MissingWeightsError where there are none."""
     entry = find_in_catalogue(name)
-    folders = weights_folders(None if weights_dir is None else Path(weights_dir))
+    folders = weights_folders(weights_dir)
     path = find_entry(entry, folders) if given is None else Path(given)
     if path is None:
         raise missing(entry, folders, needed_for)

@@ -52,7 +52,6 @@ MEAN_DECAY = 0.99  # of the averaged weights, which become the voice
 N_COPIES, MAX_COPIED_S = 2, 600.0
 BATCH_SIZE, LEARNING_RATE, SEGMENT_S, PHRASE_SHARE, BASE_SHARE = 6, 1e-3, 1.1, 0.5, 0.25
 DISCRIMINATOR_CHANNELS, JUDGING_RATE, JUDGING_BETAS = 32, 5e-4, (0.5, 0.9)
-JUDGING = "judging"  # the loss of the discriminator
 LEARNED_SHARE = 0.75  # measured: docs/TRAINING.md
 RANGE_PERCENTILES = (2, 98)
 ENOUGH_S = 120.0  # of sound, which makes a clearly better voice than less
@@ -166,14 +165,12 @@ class FastTrainee:
         for group in self._optimizer.param_groups:
             group["lr"] = self._rate * min(1.0, (number + 1) / WARM_UP_STEPS)
         losses = self._gradients(number, self.batch_size)
-        judging_loss = losses.pop(JUDGING)
         norm = nn.utils.clip_grad_norm_(self._losses.decoder.parameters(), MAX_GRADIENT)
         require_number(norm, number)  # which is the same in all processes
         self._optimizer.step()
         self._judging_optimizer.step()
         self._average(number)
-        shown = {f"loss/g/{name}": loss for name, loss in losses.items()} | {"loss/d/total": judging_loss}
-        return shown | {"grad_norm_g": norm, "learning_rate": torch.tensor(self._optimizer.param_groups[0]["lr"])}
+        return losses | {"grad_norm_g": norm, "learning_rate": torch.tensor(self._optimizer.param_groups[0]["lr"])}
 
     def rehearse(self, batch_size: int) -> None:
         """See `Trainee`."""
@@ -182,7 +179,7 @@ class FastTrainee:
             optimizer.zero_grad(set_to_none=True)
 
     def _gradients(self, number: int, batch_size: int) -> dict[str, Tensor]:
-        """Give decoder and discriminator their gradients, and return the decoder's losses and that of the other."""
+        """Give decoder and discriminator their gradients, and return the losses of both by names for TensorBoard."""
         accelerator = self._accelerator
         assert accelerator is not None, "prepare comes first"
         n_phrases, n_others = (round(share * batch_size) for share in (self._phrase_share, self._base_share))
@@ -194,10 +191,11 @@ class FastTrainee:
             optimizer.zero_grad(set_to_none=True)
         accelerator.backward(losses["total"])
         with accelerator.autocast():
-            losses[JUDGING] = patches.discriminator_loss(self._discriminator)
-        losses[JUDGING].backward()
+            judging_loss = patches.discriminator_loss(self._discriminator)
+        judging_loss.backward()
         average_gradients(self._discriminator.parameters(), accelerator)
-        return {name: loss.detach() for name, loss in losses.items()}
+        shown = {f"loss/g/{name}": loss.detach() for name, loss in losses.items()}
+        return {**shown, "loss/d/total": judging_loss.detach()}
 
     @torch.no_grad()
     def _average(self, number: int) -> None:

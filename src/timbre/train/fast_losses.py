@@ -37,10 +37,6 @@ class MelPatches:
         """What was made of the recordings [b, T, 80]."""
         return self.made[: len(self.recorded)]
 
-    def detach(self) -> MelPatches:
-        """Return them without what is needed for gradients."""
-        return MelPatches(self.recorded, self.made.detach())
-
     def adversarial_loss(self, discriminator: MelDiscriminator) -> Tensor:
         """Return how far a discriminator is from taking what was made for recordings."""
         return self._of_made((discriminator(self.made) - 1).square())
@@ -92,7 +88,7 @@ class FastLosses(nn.Module):
         with frozen(self._discriminator):
             losses["adversarial"] = patches.adversarial_loss(self._discriminator)
         losses["total"] = torch.stack([WEIGHTS[name] * loss.float() for name, loss in losses.items()]).sum()
-        return losses, patches.detach()
+        return losses, patches
 
     @property
     def _networks(self) -> FastNetworks:

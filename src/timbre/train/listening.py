@@ -14,7 +14,7 @@ from timbre.errors import TimbreError
 from timbre.evaluate.intelligibility import ContentExtractor, compare_words, content_distance, recognise_english
 from timbre.evaluate.loudness_fidelity import measure_loudness_fidelity
 from timbre.evaluate.pitch_fidelity import measure_pitch_fidelity
-from timbre.evaluate.similarity import embed_speaker, holds_sound, mean_voice, voice_cosine
+from timbre.evaluate.similarity import embed_speaker, holds_sound, mean_voice, similarity_among, voice_cosine
 from timbre.evaluate.waves import MonoWave
 
 Embed = Callable[[MonoWave], NDArray[np.float32]]
@@ -49,10 +49,9 @@ class Judge:
         self.probes, self._embed, self._extract = probes, embed, extract
         vectors = [embed(target) for target in targets]
         self._target = mean_voice(vectors)
-        others = [mean_voice([*vectors[:at], *vectors[at + 1 :]]) for at in range(len(vectors))]
         self.bounds = Bounds(
             floor=float(np.mean([voice_cosine(embed(probe.wave), self._target) for probe in probes])),
-            ceiling=float(np.mean([voice_cosine(one, rest) for one, rest in zip(vectors, others, strict=True)])),
+            ceiling=similarity_among(vectors),
         )
 
     def judge(self, converted: Sequence[MonoWave]) -> dict[str, float]:

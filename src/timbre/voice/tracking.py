@@ -16,11 +16,10 @@ def open_tracker(settings: ConvertSettings, more_folders: Sequence[Path] = ()) -
 
     Its weights are looked for in `more_folders` too, after the usual ones.
     """
-    own_folder = None if settings.weights_dir is None else Path(settings.weights_dir)
     return load_tracker(
         settings.pitch,
         voiced_threshold=settings.voiced_threshold,
         device=settings.device,
         weights_file=settings.pitch_weights,
-        search_folders=[*weights_folders(own_folder), *more_folders],
+        search_folders=[*weights_folders(settings.weights_dir), *more_folders],
     )

@@ -17,16 +17,17 @@ def own_weights_folder() -> Path:
     return user_folder("cache", "weights")
 
 
-def weights_folders(given: Path | None = None) -> list[Path]:
+def weights_folders(given: str | Path | None = None) -> list[Path]:
     """Return the folders to search, first to last: `given`, those in $TIMBRE_WEIGHTS, the user's cache, ./pretrain.
 
     The last is where a so-vits-svc tree has them. All but `given` need not exist; raises SettingsError where that one
     does not.
     """
-    if given is not None and not given.is_dir():
+    first = [] if given is None else [Path(given)]
+    if first and not first[0].is_dir():
         raise SettingsError(f"the folder of weights {given} is not there; give one that is, or leave it out")
     named = [Path(entry) for entry in os.environ.get(WEIGHTS_VARIABLE, "").split(os.pathsep) if entry]
-    return [*([given] if given else []), *named, own_weights_folder(), Path("pretrain")]
+    return [*first, *named, own_weights_folder(), Path("pretrain")]
 
 
 def find_weights(names: Sequence[str], folders: Sequence[Path]) -> Path | None:

@@ -19,7 +19,7 @@ def sovits_folders(files: SovitsFiles, weights_dir: str | Path | None = None) ->
     """Return the folders to look for other weights in: the usual ones, then `pretrain/` beside and above the model."""
     main = files.path("model") or files.path("diffusion_model")
     trees = [] if main is None else [parent / "pretrain" for parent in main.resolve().parents[:4]]
-    return weights_folders(None if weights_dir is None else Path(weights_dir)) + trees
+    return weights_folders(weights_dir) + trees
 
 
 def open_sovits_files(

@@ -248,10 +248,8 @@ class SovitsVoice:
 
     def _load_extractor(self, settings: ConvertSettings) -> ClipExtractor:
         frame = self._frame_of(settings)
-        weights_file, weights_dir = (
-            None if each is None else Path(each) for each in (settings.encoder_weights, settings.weights_dir)
-        )
-        folders = [*weights_folders(weights_dir), *self.encoder_folders]
+        weights_file = None if settings.encoder_weights is None else Path(settings.encoder_weights)
+        folders = [*weights_folders(settings.weights_dir), *self.encoder_folders]
         encoder: ContentEncoder
         if frame.encoder == PACKAGED_ENCODER:
             encoder = packaged_encoder(self.card, str(self.device))
